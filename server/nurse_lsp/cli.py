@@ -1,0 +1,198 @@
+"""`nurse-lsp`: starts the language server, and the commands beside it: `complete`, `try`, `models`, `doctor`, `demo`.
+
+Without a command it serves the editor that started it over stdin and stdout. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nurse_lsp import __version__
+from nurse_lsp.logs import LEVELS, set_up_logging
+from nurse_lsp.models import MODELS, MissingCheckpoint, ModelError, UnknownModel, find_checkpoint, resolve
+from nurse_lsp.settings import Settings
+
+MISUSE = 2
+
+app = typer.Typer(
+    add_completion=False,
+    help="Ghost text for nursing notes. Without a command: the language server, over stdin and stdout.",
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+
+ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help="A name of `nurse-lsp models`, or a checkpoint folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def _fail(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(MISUSE)
+
+
+def _known(model: str) -> None:
+    """Ends with exit code 2 when there is no such name and no such folder."""
+    try:
+        resolve(model)
+    except UnknownModel as error:
+        raise _fail(str(error)) from error
+    except ModelError:
+        pass  # the server stays up and tells the editor
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nurse-lsp {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    model: ModelOption = "mini",
+    stdio: Annotated[bool, typer.Option("--stdio", help="Serve over stdin and stdout: the default.")] = False,
+    tcp: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve one client over TCP instead.")] = "",
+    log_level: Annotated[str, typer.Option(help=f"One of {', '.join(LEVELS)}. No level logs a word of a note.")] = "warning",
+    log_file: Annotated[Path | None, typer.Option(help="Log there instead of to stderr.")] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """The language server."""
+    if log_level.lower() not in LEVELS:
+        raise _fail(f"--log-level must be one of {', '.join(LEVELS)}, not '{log_level}'.")
+    try:
+        set_up_logging(log_level, log_file)
+    except OSError as error:
+        raise _fail(f"--log-file {log_file}: {error.strerror}.") from error
+    if context.invoked_subcommand is not None:
+        return
+    if stdio and tcp:
+        raise _fail("--stdio and --tcp exclude each other.")
+    address = _address(tcp) if tcp else None
+    _known(model)
+    from nurse_lsp.server import serve_stdio, serve_tcp
+
+    if address:
+        serve_tcp(Settings(model=model), *address)
+    else:
+        serve_stdio(Settings(model=model))
+
+
+def _address(tcp: str) -> tuple[str, int]:
+    host, _, port = tcp.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise _fail(f"--tcp takes HOST:PORT, for example 127.0.0.1:2087, not '{tcp}'.")
+    return host.strip("[]"), int(port)
+
+
+@app.command()
+def complete(
+    file: Annotated[Path, typer.Argument(help="A note.")],
+    line: Annotated[int, typer.Option(min=0, help="Line of the cursor, from 0.")],
+    column: Annotated[int, typer.Option(min=0, help="Characters before the cursor on that line.")],
+    model: ModelOption = "mini",
+    json_output: JsonOption = False,
+) -> None:
+    """One completion, through the same code that answers an editor."""
+    from nurse_lsp.completion import Limits, load_completer
+    from nurse_lsp.positions import NoteText
+
+    try:
+        note = NoteText(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise _fail(f"{file}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise _fail(f"{file}: not UTF-8 at byte {error.start}.") from error
+    if line >= note.line_count:
+        raise _fail(f"--line {line}: the note has {note.line_count} lines, counted from 0.")
+    _known(model)
+    try:
+        completer = load_completer(Settings(model=model))
+    except ModelError as error:
+        raise _fail(str(error)) from error
+    offset = note.offset(line, column, "utf-32")
+    suggestion = completer.complete(note.text, offset, Limits())
+    if json_output:
+        items = [{"label": item.label, "probability": item.probability} for item in suggestion.items]
+        typer.echo(
+            json.dumps(
+                {
+                    "ghost": suggestion.ghost,
+                    "items": items,
+                    "model": completer.name,
+                    "latency_ms": round(suggestion.latency_ms, 2),
+                    "held_back": list(suggestion.held_back),
+                },
+                ensure_ascii=False,
+            )
+        )
+        return
+    from nurse_lsp.terminal import print_completion
+
+    start, _ = note.line_span(line)
+    print_completion(note.text[start:offset], suggestion)
+
+
+@app.command()
+def models(json_output: JsonOption = False) -> None:
+    """Every model by name: base, size, context, licence, whether a checkpoint is here, and the command that makes one."""
+    rows = [
+        {
+            "name": model.name,
+            "base": model.base or "(ours)",
+            "parameters": model.parameters,
+            "context": model.context,
+            "licence": model.licence,
+            "checkpoint": str(folder) if (folder := find_checkpoint(model.name)) else None,
+            "make": model.make,
+        }
+        for model in MODELS.values()
+    ]
+    if json_output:
+        typer.echo(json.dumps({"models": rows}))
+        return
+    from nurse_lsp.terminal import print_models
+
+    print_models(rows)
+
+
+@app.command()
+def doctor(model: ModelOption = "mini", json_output: JsonOption = False) -> None:
+    """Versions, the model found, a self-test, tokens per second, memory."""
+    from nurse_lsp.doctor import examine
+    from nurse_lsp.terminal import print_findings
+
+    _known(model)
+    findings = examine(Settings(model=model))
+    if json_output:
+        typer.echo(json.dumps(findings))
+    else:
+        print_findings(findings)
+    if not findings["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(model: ModelOption = "mini") -> None:
+    """Starts the real server, types into a sample note, and prints the note with the ghost text dimmed."""
+    from nurse_lsp.demo import run_demo
+
+    _known(model)
+    raise typer.Exit(run_demo(model))
+
+
+@app.command("try")
+def try_it(model: ModelOption = "mini") -> None:
+    """A prompt with ghost text: Tab takes all, Ctrl-Right a word, Ctrl-D ends."""
+    from nurse_lsp.trial import run_trial
+
+    _known(model)
+    try:
+        run_trial(Settings(model=model))
+    except MissingCheckpoint as error:
+        raise _fail(str(error)) from error
+    except ModelError as error:
+        raise _fail(str(error)) from error

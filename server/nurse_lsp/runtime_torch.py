@@ -1,0 +1,130 @@
+"""A `Runtime` over transformers: any causal language model, whole or as a LoRA adapter beside its base. The only file that knows torch.
+
+In: a checkpoint folder. Out: `TorchRuntime`. Importing this costs seconds: it happens in the background thread that loads a model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nurse_lsp.models import CheckpointError, adapter_base
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+SMALL_PARAMETERS = 200_000_000
+"""Up to here fp32 on a CPU costs little and is exact; above, bf16 halves what is read from memory at each token."""
+
+
+class TorchRuntime:
+    """Runs a transformers model for one sequence with its own cache."""
+
+    def __init__(self, model: PreTrainedModel, threads: int = 0) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self._model = model
+        model.train(False)
+        self._cache = DynamicCache(config=model.config)
+        self._device = next(model.parameters()).device
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+        text_config = model.config.get_text_config()
+        self.vocab_size = _rows(model.get_output_embeddings())  # type: ignore[no-untyped-call]
+        self.context = int(getattr(text_config, "max_position_embeddings", 0) or getattr(text_config, "max_seq_len", 0) or 2048)
+
+    @torch.inference_mode()
+    def forward(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Reads tokens onto the cache; logits of what follows the last, (vocab_size,), float32."""
+        ids = torch.tensor([list(input_ids)], device=self._device)
+        past = self._cache.get_seq_length()
+        mask = torch.ones(1, past + ids.shape[1], dtype=torch.long, device=self._device)
+        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **self._last_only)
+        logits: NDArray[np.float32] = output.logits[0, -1].float().cpu().numpy().astype(np.float32, copy=False)
+        return logits
+
+    def crop(self, length: int) -> None:
+        """Forgets what was read after the first `length` tokens."""
+        surplus = self._cache.get_seq_length() - length
+        if length == 0:
+            self._cache = DynamicCache(config=self._model.config)
+        elif surplus > 0:
+            self._cache.crop(-surplus)
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """Loads the model of a checkpoint folder onto the GPU if there is one, else the CPU; an adapter is merged into its base.
+
+    Raises:
+        CheckpointError: the folder cannot be loaded; names the file where it is known.
+    """
+    adapter = folder / "adapter_config.json"
+    source = adapter_base(folder) if adapter.exists() else folder
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(str(source), dtype=_dtype(source, device), local_files_only=True)
+        if adapter.exists():
+            model = _merge_adapter(model, folder)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{source}: transformers could not load it ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+        ) from error
+    placed: PreTrainedModel = model.to(torch.device(device))  # type: ignore[arg-type]
+    return placed
+
+
+def load_runtime(folder: Path, threads: int = 0) -> TorchRuntime:
+    """A runtime over the checkpoint in `folder`.
+
+    Raises:
+        CheckpointError: the folder cannot be loaded.
+    """
+    return TorchRuntime(load_model(folder), threads)
+
+
+def _merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise CheckpointError(f"{folder}: a LoRA adapter needs peft: pip install 'nurse-lsp[train]'") from error
+    rows = _adapter_vocabulary(folder)
+    if rows and rows > _rows(model.get_input_embeddings()):
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    merged: PreTrainedModel = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    return merged
+
+
+def _rows(embedding: torch.nn.Module) -> int:
+    weight = embedding.weight
+    assert isinstance(weight, torch.Tensor)
+    return int(weight.shape[0])
+
+
+def _adapter_vocabulary(folder: Path) -> int:
+    """Rows of the embedding that the adapter was trained with, 0 where it does not say."""
+    card = folder / "nurse.json"
+    if not card.exists():
+        return 0
+    return int(json.loads(card.read_text("utf-8")).get("vocabulary") or 0)
+
+
+def _dtype(folder: Path, device: str) -> torch.dtype:
+    if device == "cuda":
+        return torch.bfloat16
+    weight_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return torch.float32 if weight_bytes <= 4 * SMALL_PARAMETERS else torch.bfloat16

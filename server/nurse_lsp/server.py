@@ -1,0 +1,353 @@
+"""LSP handlers: positions, cancellation, loading, settings. The only file that knows pygls.
+
+A request passes `inline_completion` (or `completion`), waits for the one worker thread that owns the model, and comes
+back as a list. A newer request of the same kind for the same note, a change of that note, or the client's own cancel stops
+the decode within one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Literal
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
+from pygls.protocol.language_server import lsp_method
+
+from nurse_lsp import __version__
+from nurse_lsp.completion import Cancelled, Completer, Limits, Suggestion, load_completer
+from nurse_lsp.logs import where
+from nurse_lsp.models import ModelError
+from nurse_lsp.positions import Encoding, NoteText
+from nurse_lsp.settings import Settings, parse_settings
+
+log = logging.getLogger("nurse_lsp.server")
+
+STATUS = "nurse/status"
+DOCUMENT = "nurse/document"
+BUSY_AFTER_S = 0.15
+"""An answer that takes longer than this is announced as `busy`."""
+CREATE_PROGRESS_S = 2.0
+
+State = Literal["loading", "ready", "busy", "error"]
+Work = Callable[[Completer, NoteText, int, Limits], Suggestion]
+
+
+class DocumentParams:
+    """Parameters of `nurse/document`."""
+
+    uri: str
+
+
+class NoteProtocol(LanguageServerProtocol):
+    """Keeps open notes with our own position map instead of pygls's, which splits lines at form feeds and Unicode separators."""
+
+    _server: NurseServer
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        """Starts to follow a note."""
+        document = params.text_document
+        self._server.notes[document.uri] = NoteText(document.text, document.version)
+        self._server.ensure_loading()
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        """Follows an edit; what was being computed for the older text is dropped."""
+        document = params.text_document
+        note = self._server.notes.get(document.uri, NoteText(""))
+        for change in params.content_changes:
+            note = self._server.changed(note, change, document.version)
+        self._server.notes[document.uri] = note
+        self._server.cancel_all(document.uri)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        """Forgets a note, in the model's cache too."""
+        self._server.cancel_all(params.text_document.uri)
+        self._server.notes.pop(params.text_document.uri, None)
+        self._server.forget_cache()
+
+
+class NurseServer(LanguageServer):
+    """One editor's server: open notes, one model, one worker."""
+
+    protocol: NoteProtocol
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            "nurse-lsp",
+            __version__,
+            text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
+            protocol_cls=NoteProtocol,
+            max_workers=2,
+        )
+        self.notes: dict[str, NoteText] = {}
+        self.settings = settings
+        self.completer: Completer | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="nurse-model")
+        self._running: dict[tuple[str, str], threading.Event] = {}
+        self._loading: asyncio.Task[None] | None = None
+        self.initial_options: object = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """The position encoding agreed upon with the client."""
+        return str(self.server_capabilities.position_encoding or "utf-16")  # type: ignore[return-value]
+
+    def changed(self, note: NoteText, change: types.TextDocumentContentChangeEvent, version: int) -> NoteText:
+        """The note after one change, whole or in part."""
+        if isinstance(change, types.TextDocumentContentChangePartial):
+            start, end = (note.offset(p.line, p.character, self.encoding) for p in (change.range.start, change.range.end))
+            return note.edited(start, end, change.text, version)
+        return NoteText(change.text, version)
+
+    def cancel_all(self, uri: str) -> None:
+        """Stops what is being computed for a note."""
+        for (running_uri, _), cancel in self._running.items():
+            if running_uri == uri:
+                cancel.set()
+
+    def forget_cache(self) -> None:
+        """Empties the model's cache once the worker is free."""
+        if self.completer is not None:
+            self._worker.submit(self.completer.engine.session.forget)
+
+    async def answer(self, kind: str, uri: str, position: types.Position, work: Work) -> tuple[NoteText, int, Suggestion]:
+        """Runs one request on the worker; an empty suggestion when nothing is loaded, the note is unknown, or a newer request came.
+
+        Args:
+            kind: requests of the same kind for the same note replace one another.
+            uri: the note.
+            position: the cursor, in the client's encoding.
+            work: what to do with the note and the cursor's offset.
+        """
+        note = self.notes.get(uri, NoteText(""))
+        offset = note.offset(position.line, position.character, self.encoding)
+        completer = self.completer
+        if completer is None or uri not in self.notes:
+            return note, offset, Suggestion()
+        if (earlier := self._running.get((uri, kind))) is not None:
+            earlier.set()
+        cancel = threading.Event()
+        self._running[uri, kind] = cancel
+        loop = asyncio.get_running_loop()
+        busy = loop.call_later(BUSY_AFTER_S, self.status, "busy", "")
+        try:
+            suggestion = await loop.run_in_executor(self._worker, _work, work, completer, note, offset, cancel)
+        except asyncio.CancelledError:
+            cancel.set()
+            raise
+        finally:
+            if self._running.get((uri, kind)) is cancel:
+                del self._running[uri, kind]
+            late = busy.when() <= loop.time()
+            busy.cancel()
+            if late:
+                self.status("ready", "")
+        log.debug("%s: note of %d characters, offset %d, %.1f ms", kind, len(note.text), offset, suggestion.latency_ms)
+        return note, offset, suggestion
+
+    def status(self, state: State, message: str) -> None:
+        """Tells the editor how the server is, as `nurse/status`."""
+        self.protocol.notify(STATUS, {"state": state, "model": self.settings.model, "message": message})
+
+    def show(self, kind: types.MessageType, message: str) -> None:
+        """Shows one message in the editor."""
+        self.window_show_message(types.ShowMessageParams(kind, message))
+
+    def apply(self, values: object) -> None:
+        """Takes over a client's settings; what cannot be used is said and left out."""
+        settings, messages = parse_settings(values, self.settings)
+        for message in messages:
+            self.show(types.MessageType.Warning, message)
+        reload = (settings.model, settings.threads) != (self.settings.model, self.settings.threads)
+        self.settings = settings
+        if self.completer is not None:
+            self.completer.settings = replace(settings, model=self.completer.settings.model)
+        if reload and self._loading is not None:
+            self.ensure_loading(again=True)
+
+    def ensure_loading(self, again: bool = False) -> None:
+        """Begins to load the model in the background unless that was done."""
+        if self._loading is None or again:
+            if self._loading is not None:
+                self._loading.cancel()
+            self._loading = asyncio.get_running_loop().create_task(self._load())
+
+    async def _load(self) -> None:
+        model = self.settings.model
+        self.completer = None
+        self.status("loading", f"Loading {model}")
+        token = await self._begin_progress(model)
+        try:
+            completer = await _in_daemon_thread(lambda: load_completer(self.settings))
+        except ModelError as error:
+            log.error("model not loaded: %s", type(error).__name__)
+            self.status("error", str(error))
+            self.show(types.MessageType.Error, str(error))
+        except Exception as error:  # whatever a damaged checkpoint does to the libraries below, the editor stays connected
+            log.error("model not loaded: %s%s", type(error).__name__, where(error))
+            message = f"The model '{model}' could not be loaded ({type(error).__name__}). Run `nurse-lsp doctor --model {model}`."
+            self.status("error", message)
+            self.show(types.MessageType.Error, message)
+        else:
+            completer.settings = replace(self.settings, model=model)
+            self.completer = completer
+            log.info("model loaded: %s", completer.name)
+            self.status("ready", "")
+        finally:
+            if token:
+                self.work_done_progress.end(token, types.WorkDoneProgressEnd())
+
+    async def _begin_progress(self, model: str) -> str | None:
+        window = self.client_capabilities.window
+        if window is None or not window.work_done_progress:
+            return None
+        token = f"nurse-load-{os.getpid()}-{id(object())}"
+        try:
+            await asyncio.wait_for(self.work_done_progress.create_async(token), CREATE_PROGRESS_S)
+        except Exception as error:  # a client that refuses or never answers loses its progress bar, not its ghost text
+            log.info("no progress bar: %s", type(error).__name__)
+            return None
+        self.work_done_progress.begin(token, types.WorkDoneProgressBegin(title="nurse-lsp", message=f"Loading {model}", cancellable=False))
+        return token
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """Logs that something failed in the protocol, without its words: they may quote the note."""
+        log.error("protocol error: %s", type(error).__name__)
+
+
+def _work(work: Work, completer: Completer, note: NoteText, offset: int, cancel: threading.Event) -> Suggestion:
+    """On the worker thread. An error is logged and answered with nothing: an editor must never see it."""
+    try:
+        limits = Limits.within(completer.settings.deadline_ms, cancel)
+        limits.check()
+        return work(completer, note, offset, limits)
+    except Cancelled:
+        log.debug("cancelled: %d passes so far", completer.engine.session.passes)
+        return Suggestion()
+    except Exception as error:
+        log.error("completion failed: %s%s", type(error).__name__, where(error))
+        return Suggestion()
+
+
+async def _in_daemon_thread(load: Callable[[], Completer]) -> Completer:
+    """Awaits `load` in a thread that never keeps the process alive."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Completer] = loop.create_future()
+
+    def settle(completer: Completer | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif completer is not None:
+            future.set_result(completer)
+
+    def run() -> None:
+        try:
+            completer = load()
+        except BaseException as error:
+            outcome: tuple[Completer | None, BaseException | None] = (None, error)
+        else:
+            outcome = (completer, None)
+        with contextlib.suppress(RuntimeError):  # the server ended before the model was there
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, daemon=True, name="nurse-load").start()
+    return await future
+
+
+def create_server(settings: Settings) -> NurseServer:
+    """A server with its handlers; `start_io` or `start_tcp` runs it."""
+    server = NurseServer(settings)
+
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        server.initial_options = params.initialization_options
+
+    @server.feature(types.INITIALIZED)
+    def initialized(params: types.InitializedParams) -> None:
+        server.apply(server.initial_options)
+        server.ensure_loading()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
+        values = params.settings
+        workspace = server.client_capabilities.workspace
+        if not values and workspace is not None and workspace.configuration:
+            items = [types.ConfigurationItem(section="nurse")]
+            values = (await server.workspace_configuration_async(types.ConfigurationParams(items)))[0]
+        server.apply(values)
+
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        def work(completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
+            return completer.ghost(note.text, offset, limits)
+
+        note, offset, suggestion = await server.answer("ghost", params.text_document.uri, params.position, work)
+        cursor = types.Position(*note.position(offset, server.encoding))
+        items = [types.InlineCompletionItem(suggestion.ghost, range=types.Range(cursor, cursor))] if suggestion.ghost else []
+        return types.InlineCompletionList(items)
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    async def completion(params: types.CompletionParams) -> types.CompletionList:
+        def work(completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
+            return completer.menu(note.text, offset, limits)
+
+        note, offset, suggestion = await server.answer("menu", params.text_document.uri, params.position, work)
+        return types.CompletionList(is_incomplete=True, items=_completion_items(note, offset, suggestion, server.encoding))
+
+    @server.feature(DOCUMENT)
+    def document(params: DocumentParams) -> dict[str, object]:
+        """How the server sees an open note, without its text: lets a client check that both hold the same."""
+        note = server.notes.get(params.uri)
+        if note is None:
+            return {"open": False}
+        digest = hashlib.sha256(note.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return {"open": True, "version": note.version, "characters": len(note.text), "lines": note.line_count, "sha256": digest}
+
+    return server
+
+
+def _completion_items(note: NoteText, offset: int, suggestion: Suggestion, encoding: Encoding) -> list[types.CompletionItem]:
+    cursor = types.Position(*note.position(offset, encoding))
+    items = []
+    for rank, item in enumerate(suggestion.items):
+        start = types.Position(*note.position(offset - item.replaces, encoding))
+        items.append(
+            types.CompletionItem(
+                label=item.label,
+                kind=types.CompletionItemKind.Class if item.heading else types.CompletionItemKind.Text,
+                detail="heading" if item.heading else f"{item.probability:.0%}",
+                sort_text=f"{rank:03d}",
+                filter_text=item.label,
+                text_edit=types.TextEdit(types.Range(start, cursor), item.label),
+                preselect=rank == 0,
+            )
+        )
+    return items
+
+
+def serve_stdio(settings: Settings) -> None:
+    """Serves one editor over stdin and stdout. Anything else that prints is sent to stderr: stdout belongs to the protocol."""
+    protocol_out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    create_server(settings).start_io(stdout=protocol_out)
+
+
+def serve_tcp(settings: Settings, host: str, port: int) -> None:
+    """Serves one editor over a TCP connection."""
+    create_server(settings).start_tcp(host, port)
