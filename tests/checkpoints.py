@@ -19,10 +19,11 @@ LINES = (
     "Skin: intact, no breakdown noted. Social: family at bedside, updated.\n",
     "Plan: Continue to monitor, pain control, pneumonia treatment, antibiotics as ordered.\n",
     "Given 500 mg at 10:30, BP 120/80, q4h.\n",
+    "Calm and warm and dry and well perfused and comfortable and settled and resting and stable.\n",
 )
 
 
-def train_tokenizer(kind: str = "byte-level", vocabulary: int = 400) -> Tokenizer:
+def train_tokenizer(kind: str = "byte-level", vocabulary: int = 420) -> Tokenizer:
     """A tokenizer of one of the two kinds that our models use: `byte-level` BPE, or `sentencepiece`-like BPE with byte fallback."""
     if kind == "byte-level":
         tokenizer = Tokenizer(models.BPE())
@@ -81,7 +82,7 @@ def tiny_config(family: str, vocabulary: int, context: int = 256) -> object:
     }  # fmt: skip
     if family == "qwen3":
         return transformers.Qwen3Config(head_dim=16, **sizes, **common)
-    return transformers.LlamaConfig(**sizes, **common)
+    return transformers.LlamaConfig(head_dim=16, **sizes, **common)
 
 
 def make_checkpoint(folder: Path, family: str = "llama", kind: str = "byte-level", seed: int = 0) -> Path:
@@ -100,4 +101,32 @@ def make_checkpoint(folder: Path, family: str = "llama", kind: str = "byte-level
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "nurse.json").write_text(json.dumps({"name": "tiny", "marks": "typed"}), "utf-8")
+    return folder
+
+
+def make_endless(folder: Path, word: str = " and", width: int = 32, layers: int = 2) -> Path:
+    """A GPT-2 that always says the same word: its last layer norm writes a constant, whatever was read. `width` makes it slow."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer = train_tokenizer(vocabulary=450)  # enough merges for the word to be one token
+    config = GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        n_positions=1024,
+        n_embd=width,
+        n_layer=layers,
+        n_head=4,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(config)
+    said = tokenizer.token_to_id(word.replace(" ", "\u0120"))
+    assert said is not None, f"{word!r} is no token of the test tokenizer"
+    with torch.no_grad():
+        direction = model.transformer.wte.weight[said].clone()
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.copy_(direction * 60 / direction.square().sum())
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
     return folder

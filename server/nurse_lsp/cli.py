@@ -176,12 +176,15 @@ def doctor(model: ModelOption = "mini", json_output: JsonOption = False) -> None
 
 
 @app.command()
-def demo(model: ModelOption = "mini") -> None:
+def demo(
+    model: ModelOption = "mini",
+    svg: Annotated[Path | None, typer.Option(help="Also write the screen to this SVG file.")] = None,
+) -> None:
     """Starts the real server, types into a sample note, and prints the note with the ghost text dimmed."""
     from nurse_lsp.demo import run_demo
 
     _known(model)
-    raise typer.Exit(run_demo(model))
+    raise typer.Exit(run_demo(model, svg))
 
 
 @app.command("try")

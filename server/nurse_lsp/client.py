@@ -6,6 +6,7 @@ Knows nothing of pygls, so that what it measures is the server alone.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import queue
@@ -28,10 +29,52 @@ def server_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "nurse_lsp", *arguments]
 
 
-class Client:
-    """Talks to one server process. Positions are utf-32: characters."""
+class Answer:
+    """What one request will be answered with."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, number: int, method: str) -> None:
+        self.number = number
+        self._method = method
+        self._message: queue.Queue[dict[str, object]] = queue.Queue(1)
+
+    def settle(self, message: dict[str, object]) -> None:
+        """Called by the reader when the answer is there."""
+        self._message.put(message)
+
+    def message(self, timeout_s: float = 30) -> dict[str, object]:
+        """The whole answer, an error too.
+
+        Raises:
+            ServerGone: none came in time.
+        """
+        try:
+            return self._message.get(timeout=timeout_s)
+        except queue.Empty:
+            raise ServerGone(f"no answer to {self._method} after {timeout_s:.0f} s") from None
+
+    def result(self, timeout_s: float = 30) -> object:
+        """The result.
+
+        Raises:
+            ServerGone: none came in time, or an error did.
+        """
+        message = self.message(timeout_s)
+        if "error" in message:
+            raise ServerGone(f"{self._method} failed")
+        return message.get("result")
+
+
+class Client:
+    """Talks to one server process, with positions in characters (utf-32) unless `encoding` says otherwise."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        encoding: str = "utf-32",
+        errors: IO[bytes] | None = None,
+    ) -> None:
+        self.encoding = encoding
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             command,
@@ -42,15 +85,16 @@ class Client:
         )
         self.notifications: queue.Queue[dict[str, object]] = queue.Queue()
         """What the server said by itself: `{"method": …, "params": …}`."""
-        self._answers: dict[int, queue.Queue[dict[str, object]]] = {}
+        self._answers: dict[int, Answer] = {}
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._versions: dict[str, int] = {}
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def initialize(self, options: Json | None = None, timeout_s: float = 30) -> dict[str, object]:
         """The handshake; returns what the server can do."""
-        capabilities = {"general": {"positionEncodings": ["utf-32"]}, "window": {"workDoneProgress": True}}
+        capabilities = {"general": {"positionEncodings": [self.encoding]}, "window": {"workDoneProgress": True}}
         result = self.request(
             "initialize",
             {"processId": None, "rootUri": None, "capabilities": capabilities, "initializationOptions": options or {}},
@@ -84,55 +128,56 @@ class Client:
 
     def insert(self, uri: str, line: int, character: int, text: str) -> None:
         """Types text at a position."""
+        self.replace(uri, (line, character), (line, character), text)
+
+    def replace(self, uri: str, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+        """Puts text in the place of what lies between two positions."""
         self._versions[uri] += 1
-        position = {"line": line, "character": character}
-        self.notify(
-            "textDocument/didChange",
-            {
-                "textDocument": {"uri": uri, "version": self._versions[uri]},
-                "contentChanges": [{"range": {"start": position, "end": position}, "text": text}],
-            },
-        )
+        span = {"start": _position(*start), "end": _position(*end)}
+        version = {"uri": uri, "version": self._versions[uri]}
+        self.notify("textDocument/didChange", {"textDocument": version, "contentChanges": [{"range": span, "text": text}]})
 
     def close(self, uri: str) -> None:
         """Closes a note."""
         self.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
 
+    def begin_ghost(self, uri: str, line: int, character: int) -> Answer:
+        """Asks for the ghost text at a position without waiting for it."""
+        place = {"textDocument": {"uri": uri}, "position": _position(line, character)}
+        return self.begin("textDocument/inlineCompletion", {**place, "context": {"triggerKind": 2}})
+
     def ghost(self, uri: str, line: int, character: int, timeout_s: float = 30) -> str:
         """The ghost text at a position, "" for none."""
-        params = {"textDocument": {"uri": uri}, "position": {"line": line, "character": character}, "context": {"triggerKind": 2}}
-        result = self.request("textDocument/inlineCompletion", params, timeout_s)
-        items = result.get("items") if isinstance(result, dict) else result
-        return str(items[0]["insertText"]) if isinstance(items, list) and items else ""
+        return ghost_text(self.begin_ghost(uri, line, character).result(timeout_s))
 
     def shut_down(self, timeout_s: float = 10) -> int:
-        """Ends the server as an editor does; returns its exit code."""
+        """Ends the server as an editor does, by force if it does not; returns its exit code."""
         try:
             self.request("shutdown", None, timeout_s)
             self.notify("exit", None)
-            return self.process.wait(timeout_s)
-        except (ServerGone, OSError, subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+        except (ServerGone, subprocess.TimeoutExpired):
             self.process.kill()
-            return self.process.wait()
+        self._reader.join(timeout_s)
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                _pipe(pipe).close()
+        return self.process.wait()
 
-    def request(self, method: str, params: Json | None, timeout_s: float) -> object:
+    def begin(self, method: str, params: Json | None) -> Answer:
+        """Sends a request without waiting for its answer."""
+        answer = Answer(next(self._ids), method)
+        self._answers[answer.number] = answer
+        self._send({"jsonrpc": "2.0", "id": answer.number, "method": method, "params": params})
+        return answer
+
+    def request(self, method: str, params: Json | None, timeout_s: float = 30) -> object:
         """Sends a request and waits for its result.
 
         Raises:
             ServerGone: no answer in time, or an error came back.
         """
-        number = next(self._ids)
-        answers = self._answers[number] = queue.Queue(1)
-        self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        try:
-            answer = answers.get(timeout=timeout_s)
-        except queue.Empty:
-            raise ServerGone(f"no answer to {method} after {timeout_s:.0f} s") from None
-        finally:
-            self._answers.pop(number, None)
-        if "error" in answer:
-            raise ServerGone(f"{method} failed")
-        return answer.get("result")
+        return self.begin(method, params).result(timeout_s)
 
     def notify(self, method: str, params: Json | None) -> None:
         """Sends a notification."""
@@ -145,18 +190,29 @@ class Client:
             try:
                 stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
                 stdin.flush()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise ServerGone("the server closed its input") from error
 
     def _read(self) -> None:
         stdout = _pipe(self.process.stdout)
         while (message := _read_message(stdout)) is not None:
             if "method" in message and "id" in message:
-                self._send({"jsonrpc": "2.0", "id": message["id"], "result": None})
+                with contextlib.suppress(ServerGone):
+                    self._send({"jsonrpc": "2.0", "id": message["id"], "result": None})
             elif "method" in message:
                 self.notifications.put(message)
-            elif isinstance(number := message.get("id"), int) and (waiting := self._answers.get(number)) is not None:
-                waiting.put(message)
+            elif isinstance(number := message.get("id"), int) and (waiting := self._answers.pop(number, None)) is not None:
+                waiting.settle(message)
+
+
+def ghost_text(result: object) -> str:
+    """The text of an inline completion's first item, "" for none."""
+    items = result.get("items") if isinstance(result, dict) else result
+    return str(items[0]["insertText"]) if isinstance(items, list) and items else ""
+
+
+def _position(line: int, character: int) -> Json:
+    return {"line": line, "character": character}
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -235,11 +235,13 @@ def without_repeats(ghost: str, after: str) -> str:
     line, _, rest = after.partition("\n")
     right = line.strip()
     if right:
-        first = re.match(r"\w+|\S", right)
-        seam = re.search(rf"(?<!\w){re.escape(first.group(0))}(?!\w)", ghost, re.I) if first else None
+        first = re.match(r"\w+", right)
+        if first is None:
+            return ghost.rstrip(right[0]) if ghost.strip(right[0] + " ") else ""
+        seam = re.search(rf"(?<!\w){re.escape(first.group(0))}(?!\w)", ghost, re.I)
         if seam:
             head = ghost[: seam.start()]
-            ghost = head.rstrip() if line[:1].isspace() or not right[0].isalnum() else head
+            ghost = head.rstrip() if line[:1].isspace() else head
     else:
         following = next((text.strip() for text in rest.splitlines() if text.strip()), "")
         if following.lower().startswith(ghost.strip().lower()):

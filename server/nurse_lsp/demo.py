@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -42,9 +43,16 @@ class Shown:
     milliseconds: float
 
 
-def run_demo(model: str) -> int:
-    """Types the sample note; returns the exit code: 0 when ghost text was shown."""
-    console = Console(highlight=False, soft_wrap=True)
+def run_demo(model: str, picture: Path | None = None) -> int:
+    """Types the sample note; returns the exit code: 0 when ghost text was shown. `picture` gets an SVG of the screen."""
+    console = Console(highlight=False, soft_wrap=picture is None, record=picture is not None, width=84 if picture else None)
+    code = _show(console, model)
+    if picture is not None:
+        console.save_svg(str(picture), title="nurse-lsp demo")
+    return code
+
+
+def _show(console: Console, model: str) -> int:
     client = Client(server_command("--model", model, "--stdio"))
     try:
         client.initialize()

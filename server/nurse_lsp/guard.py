@@ -19,7 +19,30 @@ _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth el
 NUMBER_WORDS = frozenset(f"{_UNITS} {_TENS} {_LARGE} {_PARTS} {_ORDINALS}".split())
 """Words that say a number; one that the note does not hold is never shown."""
 
-_WORD = re.compile(r"[^\W\d_]+")
+NAMES_WITH_DIGITS = (
+    "SpO2",
+    "SaO2",
+    "PaO2",
+    "pO2",
+    "FiO2",
+    "SvO2",
+    "ScvO2",
+    "O2",
+    "EtCO2",
+    "PaCO2",
+    "pCO2",
+    "CO2",
+    "HCO3",
+    "H2O",
+    "HbA1c",
+    "A1c",
+)
+"""Names of measures and gases: their digit belongs to the name and measures nothing. Anything else with a digit is a number."""
+
+_NAME = re.compile(rf"(?<![\w.,/:-])(?:{'|'.join(NAMES_WITH_DIGITS)})(?![\w/]|[.,:-]\d)", re.I | re.A)
+_LEAD = 24
+"""Characters before the cursor that a name or a grade may begin in."""
+
 _GRADED = "grade|stage|type|class|nyha|mallampati|degree|category|level|phase|para|gravida|factor|trimester|cn|cranial nerves?"
 _ROMAN = re.compile(rf"\b(?:{_GRADED})\s+([ivx]+)\b")
 _UNIT = re.compile(
@@ -63,11 +86,24 @@ def number_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Spans of runs of plain letters. Any other character ends a word: `two½` and `twoé` say two."""
+    spans = []
+    start = None
+    for index, char in enumerate(text + " "):
+        if char.isascii() and char.isalpha():
+            start = index if start is None else start
+        elif start is not None:
+            spans.append((start, index))
+            start = None
+    return spans
+
+
 def numbers_in(text: str) -> frozenset[str]:
     """Numbers that a text holds, in digits, in words (lower case) and as Roman numerals after a word such as `grade`."""
     digits = {text[start:end] for start, end in number_spans(text)}
-    words = {word.lower() for word in _WORD.findall(text)} & NUMBER_WORDS
-    return frozenset(digits | words | {f"roman {numeral.upper()}" for numeral in _ROMAN.findall(text.lower()) if numeral})
+    words = {text[start:end].lower() for start, end in word_spans(text)} & NUMBER_WORDS
+    return frozenset(digits | words | {f"roman {numeral}" for numeral in _ROMAN.findall(text.lower())})
 
 
 def screen(text: str, before: str) -> Screened:
@@ -76,45 +112,86 @@ def screen(text: str, before: str) -> Screened:
     The first number that the note before the cursor does not hold becomes a blank in its shape, with its unit, and the text ends there;
     so does a de-identification mark. A number that would go on with one that the nurse is typing takes the whole text away.
     """
-    mark = _MARK.search(text)
-    cut, rule, shape, resume = _first_unsupported(text, before)
-    if mark and mark.start() <= cut:
-        return Screened(_ended(text[: mark.start()], BLANK, ""), ("identifier",))
-    if rule is None:
+    held_back: list[str] = []
+    while (once := _screen_once(text, before)).ends:
+        text = once.text
+        held_back += once.held_back
+    return Screened(text, tuple(dict.fromkeys(held_back)))
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Something that may not be shown."""
+
+    start: int
+    """Offset in the text, 0 when it began before the cursor."""
+    end: int
+    rule: str
+    shape: str
+    """What stands in for it; empty where the text would go on with what the nurse has begun to type."""
+
+
+def _screen_once(text: str, before: str) -> Screened:
+    findings = [*_marks(text), *_digits(text, before), *_words(text, before), *_romans(text, before)]
+    if not findings:
         return Screened(text)
-    if cut == 0 and before[-1:] and (numeric(before[-1]) or before[-1].isalpha()) and shape != "":
-        return Screened("", (rule,))
-    unit = _UNIT.match(text, resume)
-    return Screened(_ended(text[:cut], shape, unit.group(0) if unit else ""), (rule,))
+    first = min(findings, key=lambda finding: (finding.start, finding.shape, finding.end))
+    if not first.shape:
+        return Screened("", (first.rule,))
+    unit = _UNIT.match(text, first.end)
+    return Screened(_ended(text[: first.start], first.shape, unit.group(0) if unit else ""), (first.rule,))
 
 
-def _first_unsupported(text: str, before: str) -> tuple[int, str | None, str, int]:
-    """Where the first unsupported number starts, its rule, the blank in its shape, and where the text goes on after it."""
+def _marks(text: str) -> list[_Finding]:
+    return [_Finding(mark.start(), mark.end(), "identifier", BLANK) for mark in _MARK.finditer(text)]
+
+
+def _digits(text: str, before: str) -> list[_Finding]:
     tail = _number_tail(before)
+    known = numbers_in(before)
     joined = tail + text
-    known = numbers_in(before[: len(before) - len(tail)] + " ") | (numbers_in(before) if not tail else frozenset())
-    candidates: list[tuple[int, int, str]] = []
+    names = _name_spans(text, before)
+    findings = []
     for start, end in number_spans(joined):
-        if end > len(tail) and joined[start:end] not in known:
-            candidates.append((max(start - len(tail), 0), end - len(tail), _shape(joined[max(start, len(tail)) : end])))
-    words_before = numbers_in(before)
-    context = _WORD.search(before[-24:][::-1])
-    glue = before[-1:].isalpha()
-    partial = context.group(0)[::-1] if glue and context else ""
-    for word in _WORD.finditer(partial + text):
-        name = word.group(0).lower()
-        if name in NUMBER_WORDS and name not in words_before and word.end() > len(partial):
-            start = max(word.start() - len(partial), 0)
-            candidates.append((start, word.end() - len(partial), "" if start == 0 and glue else BLANK))
-    lead = before[-24:]
+        if end <= len(tail) or (joined[start:end] in known and start >= len(tail)):
+            continue
+        if any(low <= start - len(tail) and end - len(tail) <= high for low, high in names):
+            continue
+        offset = max(start - len(tail), 0)
+        glued = offset == 0 and before[-1:].isalnum()
+        findings.append(_Finding(offset, end - len(tail), "number", "" if glued else _shape(joined[max(start, len(tail)) : end])))
+    return findings
+
+
+def _name_spans(text: str, before: str) -> list[tuple[int, int]]:
+    """Spans in `text`, from below 0 where they began before the cursor, of names that hold a digit."""
+    lead = before[-_LEAD:]
+    return [(name.start() - len(lead), name.end() - len(lead)) for name in _NAME.finditer(lead + text)]
+
+
+def _words(text: str, before: str) -> list[_Finding]:
+    spans = word_spans(before)
+    partial = before[spans[-1][0] :] if spans and spans[-1][1] == len(before) else ""
+    known = numbers_in(before[: len(before) - len(partial)])
+    joined = partial + text
+    findings = []
+    for start, end in word_spans(joined):
+        name = joined[start:end].lower()
+        if end > len(partial) and name in NUMBER_WORDS and name not in known:
+            glued = start < len(partial)
+            findings.append(_Finding(max(start - len(partial), 0), end - len(partial), "number", "" if glued else BLANK))
+    return findings
+
+
+def _romans(text: str, before: str) -> list[_Finding]:
+    lead = before[-_LEAD:]
+    known = numbers_in(before)
+    findings = []
     for numeral in _ROMAN.finditer((lead + text).lower()):
-        start = numeral.start(1) - len(lead)
-        if numeral.end(1) > len(lead) and f"roman {numeral.group(1).upper()}" not in words_before:
-            candidates.append((max(start, 0), numeral.end(1) - len(lead), BLANK))
-    if not candidates:
-        return len(text), None, "", len(text)
-    cut, resume, shape = min(candidates)
-    return cut, "number", shape, resume
+        start, end = numeral.start(1) - len(lead), numeral.end(1) - len(lead)
+        if end > 0 and (start < 0 or f"roman {numeral.group(1)}" not in known):
+            findings.append(_Finding(max(start, 0), end, "number", BLANK if start >= 0 else ""))
+    return findings
 
 
 def _number_tail(before: str) -> str:
@@ -122,8 +199,9 @@ def _number_tail(before: str) -> str:
     start = len(before)
     while start and (numeric(before[start - 1]) or before[start - 1] in _JOINERS):
         start -= 1
-    tail = before[start:]
-    return tail if any(map(numeric, tail)) else ""
+    while start < len(before) and not numeric(before[start]):
+        start += 1
+    return before[start:]
 
 
 def _shape(number: str) -> str:

@@ -103,7 +103,7 @@ class NurseServer(LanguageServer):
     @property
     def encoding(self) -> Encoding:
         """The position encoding agreed upon with the client."""
-        return str(self.server_capabilities.position_encoding or "utf-16")  # type: ignore[return-value]
+        return types.PositionEncodingKind(self.server_capabilities.position_encoding or "utf-16").value
 
     def changed(self, note: NoteText, change: types.TextDocumentContentChangeEvent, version: int) -> NoteText:
         """The note after one change, whole or in part."""

@@ -1,0 +1,125 @@
+"""What is shown at a cursor: ghost text and menu."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nurse_lsp.completion import Completer, without_repeats
+from nurse_lsp.guard import screen
+from nurse_lsp.limits import Cancelled, Limits
+from tests.checkpoints import LINES
+from tests.conftest import completer_of
+
+
+@pytest.fixture(scope="module")
+def completer(tiny) -> Completer:
+    return completer_of(tiny)
+
+
+@pytest.fixture(scope="module")
+def forever(endless) -> Completer:
+    return completer_of(endless)
+
+
+def ghost(completer: Completer, before: str, after: str = "") -> str:
+    return completer.ghost(before + after, len(before), Limits()).ghost
+
+
+@pytest.mark.parametrize(
+    ("before", "shown"),
+    [
+        ("Pt alert ", "and and and"),
+        ("Pt alert a", "nd and and"),
+        ("Pt alert an", "d and and"),
+        ("Pt alert and", " and and"),
+    ],
+)
+def test_the_ghost_goes_on_from_the_cursor(forever, before, shown):
+    """Mid-word it finishes the word; a space comes where one is due and nowhere else."""
+    assert ghost(forever, before).startswith(shown)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\n"])
+def test_nothing_is_shown_in_an_empty_note(forever, text):
+    assert ghost(forever, text) == ""
+
+
+def test_nothing_is_shown_inside_a_word(forever):
+    assert ghost(forever, "Pt al", "ert") == ""
+    assert forever.menu("Pt alert", 5, Limits()).items == ()
+
+
+@pytest.mark.parametrize(
+    ("ghost_text", "after", "shown"),
+    [
+        (" and oriented", "", " and oriented"),
+        (" and oriented", " and calm", ""),
+        (" acute pain", " pain today", " acute"),
+        ("acute pain", "pain today", "acute "),
+        (" lungs clear.", ".", " lungs clear"),
+        (" lungs clear", "\nCV: ok", " lungs clear"),
+        ("CV: ok", "\nCV: ok\n", ""),
+        (" pain", "\r\nPlan: x", " pain"),
+        (" Pain", "pain", ""),
+    ],
+)
+def test_what_stands_right_of_the_cursor_is_not_repeated(ghost_text, after, shown):
+    assert without_repeats(ghost_text, after) == shown
+
+
+WORDS = st.lists(st.sampled_from(["pain", "and", "no", "acute", "Pt", "ok."]), max_size=4).map(" ".join)
+
+
+@given(WORDS, st.sampled_from(["", " "]), WORDS)
+def test_no_word_is_doubled_at_the_seam(ghost_text, space, after):
+    shown = without_repeats(" " + ghost_text, space + after).split()
+    first = after.split()[:1]
+    assert not (shown and first and shown[-1].strip(".").lower() == first[0].strip(".").lower())
+
+
+@given(st.integers(0, len(LINES) - 1), st.integers(1, 60), st.sampled_from(["", "\n", " pain", "x", "\r\nCV: ok"]))
+@settings(max_examples=60, deadline=None)
+def test_a_ghost_is_one_line_and_holds_no_new_number(completer, line, length, after):
+    before = "NPN\n" + LINES[line][:length]
+    shown = completer.ghost(before + after, len(before), Limits()).ghost
+    assert "\n" not in shown and "\r" not in shown
+    assert screen(shown, before).text == shown
+    assert not (shown[:1].isspace() and before[-1:].isspace())
+
+
+@given(st.integers(0, len(LINES) - 1), st.integers(0, 60))
+@settings(max_examples=25, deadline=None)
+def test_menu_items_begin_with_what_is_typed(completer, line, length):
+    before = "NPN\n" + LINES[line][:length]
+    items = completer.menu(before, len(before), Limits()).items
+    assert len(items) <= completer.settings.menu_items
+    for item in items:
+        assert item.label.lower().startswith(before[len(before) - item.replaces :].lower())
+        assert screen(item.label[item.replaces :], before).text == item.label[item.replaces :]
+
+
+def test_headings_are_offered_at_a_line_start(completer):
+    text = "Neuro: ok\nCV: ok\n"
+    labels = [item.label for item in completer.menu(text, len(text), Limits()).items if item.heading]
+    assert labels[:2] == ["Resp:", "GI:"]
+    text += "Re"
+    assert completer.menu(text, len(text), Limits()).items[0].label == "Resp:"
+
+
+def test_a_cancelled_request_raises(completer):
+    limits = Limits()
+    limits.cancel.set()
+    with pytest.raises(Cancelled):
+        completer.ghost("Pt is now", 9, limits)
+
+
+def test_a_passed_deadline_shows_nothing_and_does_not_fail(completer):
+    assert completer.ghost("Pt is now", 9, Limits(deadline=0.0)).ghost == ""
+
+
+@pytest.mark.parametrize("typed", ["Pt has pneu", "Resp: Lungs", "\U0001f600 Pt ", "\u00e9", "a", "12", "Pt\r\nhas no"])
+def test_every_family_completes_anything(family, typed):
+    suggestion = completer_of(family).complete(typed, len(typed), Limits())
+    assert "\n" not in suggestion.ghost

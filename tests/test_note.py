@@ -1,0 +1,105 @@
+"""Prompts, marks, sentence ends and headings."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nurse_lsp.note import MARK_TOKENS, build_prompt, mark_token, next_headings, normalise, sentence_end, show_marks, training_text
+
+NOTE_TEXT = st.text(st.sampled_from("ab cd.\n\r\t[*]-1"), max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind"),
+    [
+        ("2177-12-5", "date"),
+        ("10/2570", "date"),
+        ("Known lastname 123", "name"),
+        ("First Name (NI)", "name"),
+        ("Hospital1 18", "hospital"),
+        ("Telephone/Fax (1) 456", "phone"),
+        ("Age over 90 ", "age"),
+        ("MD Number(3)", "doctor"),
+        ("Last Name (STitle) 77", "doctor"),
+        ("Location", "place"),
+        ("Medical Record Number 55", "id"),
+        (" ", "mark"),
+    ],
+)
+def test_each_kind_of_mark_gets_its_token(inside, kind):
+    assert mark_token(inside) == f"<|{kind}|>"
+    assert normalise(f"seen by [**{inside}**] today") == f"seen by <|{kind}|> today"
+
+
+def test_marks_are_blanks_on_the_screen():
+    assert show_marks("".join(MARK_TOKENS)) == "___" * len(MARK_TOKENS)
+
+
+def test_line_ends_and_trailing_spaces_are_normalised():
+    assert normalise("a  \r\nb\t\rc ") == "a\nb\nc "
+
+
+@given(NOTE_TEXT)
+def test_normalise_is_idempotent(text):
+    once = normalise(text)
+    assert normalise(once) == once
+
+
+@given(NOTE_TEXT, st.integers(0, 60))
+def test_a_prompt_is_the_start_of_the_text_that_training_reads(text, offset):
+    """What is trained is what is served: unless the cursor cuts a mark or a trailing space, the prompt is a prefix of the training text."""
+    prompt = build_prompt(text[:offset], 10_000)
+    whole = prompt.stem + prompt.typed
+    if "[**" not in text and whole == whole.rstrip():
+        assert training_text(text).startswith(whole) or training_text(text[:offset]) == whole
+
+
+@given(NOTE_TEXT)
+def test_typed_is_the_last_word_with_the_space_before_it(text):
+    prompt = build_prompt(text, 10_000)
+    assert not prompt.stem or not prompt.stem[-1].isspace()
+    assert not any(char.isspace() for char in prompt.typed.strip())
+
+
+def test_the_window_moves_in_strides():
+    """So that the cache of what was read survives typing."""
+    line = "Pt resting comfortably.\n"
+    text = line * 60
+    starts = {len(text[:end]) - len(build_prompt(text[:end], 400).stem + build_prompt(text[:end], 400).typed) for end in range(800, 1100)}
+    assert len(starts) <= 5
+    for end in range(800, 1100):
+        prompt = build_prompt(text[:end], 400)
+        assert not prompt.whole
+        assert 250 <= len(prompt.stem + prompt.typed) <= 400
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("Pain better. Will monitor.", "Pain better."),
+        ("Seen by Dr. Smith today. Plan", "Seen by Dr. Smith today."),
+        ("Turn q4h. and monitor. Then", "Turn q4h. and monitor."),
+        ("Temp 98.6 today. Then", "Temp 98.6 today."),
+        ("1. Monitor BP. 2. Diet", "1. Monitor BP."),
+        ("Given 5 mg p.o. with food. Ok", "Given 5 mg p.o. with food."),
+        ("Alert? Yes", "Alert?"),
+        ("Slept well!  ", "Slept well!"),
+        ('Says "I am fine." Resting', 'Says "I am fine."'),
+    ],
+)
+def test_sentence_ends(text, end):
+    assert text[: sentence_end(text)] == end
+
+
+@pytest.mark.parametrize("text", ["Seen by Dr. Smith", "q4h.", "98.6", "e.g. toast", "temp 37.5 and", "waiting...", "no stop here", "2."])
+def test_what_ends_no_sentence(text):
+    assert sentence_end(text) is None
+
+
+def test_the_next_missing_heading_comes_first():
+    assert next_headings("Neuro: ok\nCV: ok\n")[:2] == ["Resp:", "GI:"]
+    assert next_headings("Situation: x\nBackground: y\n")[0] == "Assessment:"
+    assert next_headings("NEURO: ok\nCV: ok\n")[0] == "RESP:"
+    assert "Neuro:" not in next_headings("Neuro: ok\n")
