@@ -45,7 +45,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.server: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Setting up the server (torch and transformers; a minute or two) …"
+	@echo "Setting up the server (half a minute) …"
 	@$(PIP) -e .
 	@touch $@
 

@@ -36,14 +36,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fast checkpoint that says " and" for ever."""
-    return make_endless(tmp_path_factory.mktemp("endless"))
+    """A fast checkpoint, with its graph, that says " and" for ever."""
+    return with_graph(make_endless(tmp_path_factory.mktemp("endless")))
 
 
 @pytest.fixture(scope="session")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, at many milliseconds a token."""
-    return make_endless(tmp_path_factory.mktemp("slow"), width=512, layers=16)
+    """The same, at some milliseconds a token."""
+    return with_graph(make_endless(tmp_path_factory.mktemp("slow"), width=512, layers=16))
 
 
 @pytest.fixture(scope="session", params=FAMILIES, ids=["-".join(pair) for pair in FAMILIES])
@@ -51,6 +51,14 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A tiny checkpoint of each architecture and tokenizer kind in turn."""
     name, kind = request.param
     return make_checkpoint(tmp_path_factory.mktemp(f"{name}-{kind}"), name, kind)
+
+
+def with_graph(folder: Path) -> Path:
+    """The checkpoint with its int8 graph beside the weights, as `nurse-train run` leaves it."""
+    from nurse_training.export import export_checkpoint
+
+    export_checkpoint(folder)
+    return folder
 
 
 def completer_of(folder: Path) -> Completer:

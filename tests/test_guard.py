@@ -9,16 +9,9 @@ from hypothesis import strategies as st
 from nurse_lsp.guard import NAMES_WITH_DIGITS, NUMBER_WORDS, numbers_in, numeric, screen
 from nurse_lsp.note import BLANK, MARK_TOKENS
 
-ENGINE_TEXT = st.lists(
-    st.one_of(
-        st.sampled_from(
-            [" ", " BP ", " given", "12", "0", "3", "½", "Ⅳ", "٣", "²", "/", ".", "-", ":", "%", " mg", "x", "q", "h", " two", "one", " Twenty",
-             " grade ", "II", "iv", " stage ", *MARK_TOKENS, "\n", " A&Ox", " SpO2", "O2", "spo", "hbA1c"]
-        ),
-        st.text(max_size=4),
-    ),
-    max_size=8,
-).map("".join)  # fmt: skip
+PIECES = """\
+BP | given|12|0|3|½|Ⅳ|٣|²|/|.|-|:|%| mg|x|q|h| two|one| Twenty| grade |II|iv| stage | A&Ox| SpO2|O2|spo|hbA1c""".split("|")
+ENGINE_TEXT = st.lists(st.one_of(st.sampled_from([*PIECES, *MARK_TOKENS, " ", "\n"]), st.text(max_size=4)), max_size=8).map("".join)
 NOTES = st.lists(
     st.sampled_from(["Pt ", "HR ", "12", "120/80", " two", "q4h", " ", "\n", "98.", "ori", "fo", "tw", "grade ", "I", "SpO", "O", " "]),
     max_size=6,

@@ -17,7 +17,7 @@ from nurse_lsp.limits import Limits
 from nurse_lsp.models import ModelError, resolve
 from nurse_lsp.settings import Settings
 
-PACKAGES = ("nurse-lsp", "pygls", "lsprotocol", "tokenizers", "numpy", "torch", "transformers", "peft")
+PACKAGES = ("nurse-lsp", "pygls", "lsprotocol", "tokenizers", "numpy", "onnxruntime", "torch", "transformers", "peft")
 SELF_TEST = "Neuro: Pt alert and oriented, follows commands.\nResp: Lungs clear, "
 SPEED_TOKENS = 32
 

@@ -7,6 +7,7 @@ thread at a time.
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from nurse_lsp.limits import Limits
 from nurse_lsp.models import CheckpointError, check_checkpoint, tokenizer_file
 from nurse_lsp.vocabulary import Vocabulary
+
+log = logging.getLogger("nurse_lsp.engine")
 
 Logits = NDArray[np.float32]
 
@@ -119,6 +122,11 @@ class Engine:
         size = runtime.vocab_size
         self._ends_word = _word_end_mask(vocabulary, size)
         self._banned = _banned_mask(vocabulary, size)
+
+    def warm_up(self) -> None:
+        """Runs one pass and forgets it: a network's first pass is several times slower, and the first keystroke should not wait for it."""
+        self.session.read([next(iter(self.vocabulary.end_ids), 0)], Limits())
+        self.session.forget()
 
     def window(self, ids: list[int], room: int, limit: int) -> list[int]:
         """The last tokens of `ids` that leave `room` free, cut in strides so that the cut moves seldom.
@@ -257,9 +265,27 @@ def load_engine(folder: Path, threads: int = 0) -> Engine:
         vocabulary = Vocabulary.from_file(path)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    from nurse_lsp.runtime_torch import load_runtime
+    engine = Engine(_load_runtime(folder, threads), vocabulary)
+    engine.warm_up()
+    return engine
 
-    return Engine(load_runtime(folder, threads), vocabulary)
+
+def _load_runtime(folder: Path, threads: int) -> Runtime:
+    """ONNX Runtime over the checkpoint's int8 graph where it has one, else torch."""
+    from nurse_lsp import runtime_onnx
+
+    try:
+        return runtime_onnx.load_runtime(folder, threads)
+    except FileNotFoundError:
+        log.info("no graph in the checkpoint: torch is used. Faster: nurse-train export %s", folder)
+    try:
+        from nurse_lsp.runtime_torch import load_runtime
+    except ImportError as error:
+        raise CheckpointError(
+            f"{folder}: no graph (onnx/model.onnx) in it, and torch is not installed. "
+            f"Write the graph: nurse-train export {folder}; or install torch: pip install 'nurse-lsp[torch]'"
+        ) from error
+    return load_runtime(folder, threads)
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -115,9 +115,10 @@ class OnnxRuntime:
         if length <= self._capacity:
             return
         self._capacity = min(self.context, -(-length // CACHE_STRIDE) * CACHE_STRIDE)
+        positions = self._capacity + 1  # the graph writes one beyond the end when it reads a single token
         shape = self.shape
         for index in range(2 * shape.layers):
-            grown = np.zeros((1, shape.kv_heads, self._capacity, shape.head_size), np.float32)
+            grown = np.zeros((1, shape.kv_heads, positions, shape.head_size), np.float32)
             if index < len(self._cache):
                 grown[:, :, : self._length] = self._cache[index][:, :, : self._length]
                 self._cache[index] = grown

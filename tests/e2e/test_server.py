@@ -168,11 +168,11 @@ def test_a_newer_request_and_a_change_cancel_the_older(slow, tmp_path):
 
 
 def test_the_deadline_trims_the_ghost(slow):
-    with running(slow, options={"deadlineMs": 60_000, "maxTokens": 60}) as client:
+    with running(slow, options={"deadlineMs": 60_000, "maxTokens": 200}) as client:
         client.wait_ready()
         client.open(URI, "Pt alert ")
         whole = client.ghost(URI, 0, 9)
-        client.notify("workspace/didChangeConfiguration", {"settings": {"nurse": {"deadlineMs": 300}}})
+        client.notify("workspace/didChangeConfiguration", {"settings": {"nurse": {"deadlineMs": 100}}})
         client.replace(URI, (0, 0), (0, 9), "Pt alert  ")
         trimmed = client.ghost(URI, 0, 10)
         assert len(trimmed) < len(whole)
@@ -279,6 +279,14 @@ def test_an_unknown_name_ends_at_once_with_the_names():
     assert done.returncode == 2
     assert "opt-350m" in done.stderr and "mini" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_checkpoint_without_a_graph_is_served_through_torch(tiny):
+    with running(tiny, options={"maxTokens": 3}) as client:
+        assert client.wait_ready() == ""
+        client.open(URI, "Neuro: Pt alert and ori")
+        menu = client.request("textDocument/completion", {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 23}})
+        assert isinstance(menu, dict) and menu["items"]
 
 
 def test_the_server_serves_over_tcp(endless):

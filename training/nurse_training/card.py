@@ -1,0 +1,124 @@
+"""The checkpoint folder: weights, configuration, tokenizer, `nurse.json` and the model card.
+
+In: a trained model, its recipe, data and scores. Out: a folder that `nurse-lsp --model FOLDER` serves.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlamaForCausalLM
+
+from nurse_training.noteevents import written_aside
+from nurse_training.prepare import Prepared
+from nurse_training.recipe import Recipe, parameter_count
+
+README = """# {name}
+
+A language model of {parameters:,} parameters that continues nursing notes, made for the ghost text of `nurse-lsp`.
+
+**What it is not.** No real patient is in its training text, and nobody with clinical authority has reviewed what it writes. It knows how
+notes are worded, not what is true of a patient. Whoever signs a note has to have read it.
+
+## How it was made
+- Command: `{command}`
+- Data: {notes:,} notes ({tokens:,} tokens), seed {seed}, fingerprint `{fingerprint}`. Synthetic: `nurse-train synth` writes them
+  from the phrase bank in `training/nurse_training/phrases`, all of it written for this project. Split: {split}.
+- Network: Llama, {layers} layers, {hidden} wide, {heads} heads ({kv_heads} for keys and values), context {context}, byte-level BPE of
+  {vocab} tokens, digits one by one, each de-identification mark one typed token, embeddings tied; stored in bf16.
+- Training: AdamW, peak rate {rate}, cosine, {steps} steps; the checkpoint with the lowest validation loss.
+
+## Scores
+On the validation notes (`nurse-train run`; wording that training never saw): {scores}.
+
+Licence: {licence}.
+"""
+
+
+def write_checkpoint(
+    model: LlamaForCausalLM, recipe: Recipe, prepared: Prepared, out: Path, command: str, scores: dict[str, float], steps: int
+) -> None:
+    """Writes the checkpoint's files into `out`, each aside first."""
+    out.mkdir(parents=True, exist_ok=True)
+    aside = out / ".checkpoint.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    torch.nn.Module.to(model, torch.bfloat16)
+    model.config.use_cache = True
+    model.generation_config = GenerationConfig(bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id)  # type: ignore[no-untyped-call]
+    model.save_pretrained(aside)
+    shutil.copyfile(prepared.folder / "tokenizer.json", aside / "tokenizer.json")
+    (aside / "nurse.json").write_text(json.dumps(card(recipe, prepared, command, scores), indent=1) + "\n", "utf-8")
+    (aside / "README.md").write_text(readme(recipe, prepared, command, scores, steps), "utf-8")
+    for path in sorted(aside.iterdir()):
+        path.chmod(0o644)
+        path.replace(out / path.name)
+    aside.rmdir()
+
+
+def _train_counts(prepared: Prepared) -> dict[str, int]:
+    counts = prepared.manifest["counts"]
+    assert isinstance(counts, dict)
+    train: dict[str, int] = counts["train"]
+    return train
+
+
+def card(recipe: Recipe, prepared: Prepared, command: str, scores: dict[str, float]) -> dict[str, object]:
+    """What `nurse.json` holds."""
+    train = _train_counts(prepared)
+    return {
+        "name": recipe.name,
+        "base": recipe.base,
+        "recipe": recipe.name,
+        "command": command,
+        "parameters": parameter_count(recipe),
+        "context": recipe.data.block_size,
+        "licence": recipe.licence,
+        "data": {
+            "fingerprint": prepared.manifest["fingerprint"],
+            "source": prepared.manifest["source"],
+            "notes": train["notes"],
+            "tokens": train["tokens"],
+            "seed": recipe.data.seed,
+        },
+        "split": prepared.manifest["split"],
+        "scores": scores,
+        "marks": "typed",
+        "thresholds": {},
+        "made": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def readme(recipe: Recipe, prepared: Prepared, command: str, scores: dict[str, float], steps: int) -> str:
+    """The model card."""
+    train, model = _train_counts(prepared), recipe.model
+    return README.format(
+        name=recipe.name,
+        parameters=parameter_count(recipe),
+        command=command,
+        notes=train["notes"],
+        tokens=train["tokens"],
+        seed=recipe.data.seed,
+        fingerprint=str(prepared.manifest["fingerprint"])[:16],
+        split=prepared.manifest["split"],
+        layers=model.num_hidden_layers,
+        hidden=model.hidden_size,
+        heads=model.num_attention_heads,
+        kv_heads=model.num_key_value_heads,
+        context=recipe.data.block_size,
+        vocab=recipe.data.vocab_size,
+        rate=recipe.train.learning_rate,
+        steps=steps,
+        licence=recipe.licence,
+        scores=f"loss {scores['validation_loss']} nats a token, {scores['bits_per_byte']} bits per byte",
+    )
+
+
+def write_json(path: Path, value: dict[str, object]) -> None:
+    """A JSON file, written aside and renamed."""
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
