@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 
@@ -47,7 +49,7 @@ def test_complete_prints_for_a_person(endless, note):
         (["complete", "{note}", "--line", "9", "--column", "0"], "the note has 3 lines"),
         (["complete", "{note}", "--line", "-1", "--column", "0"], "--line"),
         (["complete", "{note}", "--line", "0", "--column", "0", "--model", "gpt3"], "Known models: mini"),
-        (["complete", "{note}", "--line", "0", "--column", "0", "--model", "gpt2"], "nurse-train run gpt2"),
+        (["--model", "gpt2", "doctor"], "put --model after"),
         (["--model", "gpt3"], "Known models: mini"),
         (["--tcp", "2087"], "HOST:PORT"),
         (["--tcp", "a:b"], "HOST:PORT"),
@@ -63,6 +65,20 @@ def test_misuse_ends_with_2_and_says_what_was_wrong(note, arguments, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stdout == ""
+
+
+def test_a_known_name_without_a_checkpoint_is_not_done_and_says_how_to_make_it(note, own_home):
+    done = run("complete", str(note), "--line", "0", "--column", "0", "--model", "gpt2")
+    assert done.returncode == 1
+    assert "nurse-train run gpt2" in done.stderr
+
+
+def test_a_port_in_use_is_said():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("--tcp", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 1 and "in use" in done.stderr
 
 
 def test_a_note_that_is_not_utf8_is_refused(tmp_path):
@@ -97,8 +113,15 @@ def test_doctor_says_what_is_wrong(own_home):
 def test_the_demo_types_into_the_real_server(endless):
     done = run("demo", "--model", str(endless))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(" ms  ") >= 5
     assert "and and" in done.stdout
+
+
+def test_the_demo_shows_five_ghosts_of_the_embedded_model():
+    """Each with its latency; ghost text is what stands after a piece that was typed, which never ends in a full word of it."""
+    done = run("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.findall(r"(\d+) ghost texts", done.stdout)[0]) >= 5
+    assert done.stdout.count(" ms  ") >= 5
 
 
 def test_version():

@@ -63,6 +63,8 @@ def test_nothing_is_shown_inside_a_word(forever):
         ("CV: ok", "\nCV: ok\n", ""),
         (" pain", "\r\nPlan: x", " pain"),
         (" Pain", "pain", ""),
+        (" no", "\nNontender", " no"),
+        (" no", "\nno edema", ""),
     ],
 )
 def test_what_stands_right_of_the_cursor_is_not_repeated(ghost_text, after, shown):

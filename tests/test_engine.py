@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nurse_lsp.engine import PREFILL_CHUNK, Engine, PrefixSession, load_engine
-from nurse_lsp.limits import Cancelled, Limits
+from nurse_lsp.limits import Cancelled, Limits, OutOfTime
 from nurse_lsp.vocabulary import Vocabulary
 from tests.checkpoints import LINES, train_tokenizer
 
@@ -93,6 +94,45 @@ def test_cancel_stops_reading_between_passes(bigram):
         session.read(list(range(300)), limits)
     assert [len(chunk) for chunk in bigram.passes] == [PREFILL_CHUNK]
     assert session.read(list(range(300)), Limits()) is not None
+
+
+def test_a_cancel_leaves_no_stale_logits(bigram):
+    """Read, be cancelled on the way to another text, then ask for what both begin with."""
+    session = PrefixSession(bigram)
+    session.read([1, 2, 3], Limits())
+    withdrawn = Limits()
+    withdrawn.cancel.set()
+    with pytest.raises(Cancelled):
+        session.read([1, 2, 4], withdrawn)
+    assert (session.read([1, 2], Limits()) == bigram.table[2]).all()
+
+
+def test_a_pass_that_fails_empties_the_cache(bigram):
+    session = PrefixSession(bigram)
+    session.read([1, 2, 3], Limits())
+    forward, bigram.forward = bigram.forward, None
+    with pytest.raises(TypeError):
+        session.read([1, 2, 3, 4], Limits())
+    bigram.forward = forward
+    assert (session.read([1, 2, 3, 4], Limits()) == bigram.table[4]).all()
+    assert bigram.ids == [1, 2, 3, 4]
+
+
+def test_the_deadline_holds_for_reading_too_and_what_was_read_is_kept(bigram):
+    session = PrefixSession(bigram)
+    limits = Limits()
+    forward = bigram.forward
+
+    def late(input_ids):
+        limits.deadline = 0.0
+        return forward(input_ids)
+
+    bigram.forward = late
+    with pytest.raises(OutOfTime):
+        session.read(list(range(300)), limits)
+    bigram.forward = forward
+    session.read(list(range(300)), Limits())
+    assert [len(chunk) for chunk in bigram.passes] == [128, 128, 44]
 
 
 def test_cancel_stops_decoding_within_one_step(bigram, vocabulary):
@@ -223,6 +263,10 @@ def test_cached_decode_equals_uncached_over_random_edits(tiny, block):
             assert [w.ids for w in cached.words(ids, typed, 1, Limits())] == [w.ids for w in fresh.words(ids, typed, 1, Limits())]
             fresh.session.forget()
             assert decode(cached, ids, 6) == decode(fresh, ids, 6)
+            withdrawn = Limits()
+            withdrawn.cancel.set()
+            with contextlib.suppress(Cancelled):
+                cached.words(ids[:-3], typed, 1, withdrawn)
 
 
 def test_cached_decode_equals_uncached_in_every_family(family):

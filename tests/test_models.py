@@ -87,6 +87,33 @@ def test_a_tokenizer_of_another_model_is_named(copy):
         check_checkpoint(copy)
 
 
+def test_a_tokenizer_that_the_card_does_not_know_is_named(copy):
+    (copy / "nurse.json").write_text(json.dumps({"tokenizer_sha256": "0" * 64}))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json.*SHA-256"):
+        check_checkpoint(copy)
+
+
+@pytest.mark.parametrize("added", [[{}], [{"id": "x"}], "x", None])
+def test_a_tokenizer_with_nonsense_in_it_is_no_crash(copy, added):
+    content = json.loads((copy / "tokenizer.json").read_text())
+    (copy / "tokenizer.json").write_text(json.dumps(content | {"added_tokens": added}))
+    check_checkpoint(copy)
+
+
+def test_an_adapter_never_takes_the_fine_tuned_model_of_that_name(adapter, tiny, monkeypatch, tmp_path):
+    """Its base is `openai-community/gpt2` as published, not what the store holds under `gpt2`."""
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "openai-community/gpt2"}))
+    monkeypatch.setenv("NURSE_LSP_HOME", str(tmp_path / "home"))
+    shutil.copytree(tiny, store() / "gpt2")
+    shutil.copytree(tiny, tmp_path / "work" / "openai-community" / "gpt2")
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(CheckpointError, match="openai-community/gpt2"):
+        adapter_base(adapter)
+    shutil.copytree(tiny, store() / "bases" / "openai-community" / "gpt2")
+    assert adapter_base(adapter) == store() / "bases" / "openai-community" / "gpt2"
+
+
 def test_a_broken_card_is_named(copy):
     (copy / "nurse.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"nurse\.json"):

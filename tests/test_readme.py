@@ -50,7 +50,7 @@ def test_every_file_of_its_tree_is_there():
     tree = README.split("## Where things are")[1].split("```")[1]
     folder = ROOT
     for line in tree.splitlines():
-        names = re.match(r"^( *)((?:[\w./-]+ ?)+?)  ", line + "  ")
+        names = re.match(r"^( *)([\w./-]+(?: [\w./-]+)*)  ", line + "  ")
         if names is None or not names.group(2).strip():
             continue
         if not names.group(1):

@@ -28,11 +28,17 @@ def test_an_unknown_setting_lists_the_known_ones():
     assert "maxToken'" in messages[0] and "maxTokens" in messages[0]
 
 
-@pytest.mark.parametrize("values", [None, [], "x", 3])
-def test_what_is_no_object_changes_nothing(values):
+@pytest.mark.parametrize("values", ["x", 3, [1], {"nurse": 3}])
+def test_what_is_no_object_changes_nothing_and_is_said(values):
     settings, messages = parse_settings(values, Settings())
     assert settings == Settings()
-    assert len(messages) == (values is not None)
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize("values", [None, [], {}, {"nurse": None}, {"nurse": []}, {"python": {"x": 1}, "nurse": {}}, {"python": {}}])
+def test_empty_settings_and_those_of_others_change_nothing(values):
+    """Lua sends an empty table as a list; some clients send every tool's settings."""
+    assert parse_settings(values, Settings()) == (Settings(), [])
 
 
 def test_a_string_that_might_be_a_note_is_not_quoted_back():

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 MISUSE = 2
 
@@ -57,3 +64,118 @@ def bench(
     typer.echo(f"first ghost after          {figures['first_ghost_ms']:7.0f} ms")
     typer.echo(f"peak memory                {figures['peak_rss_mb']:7.0f} MB")
     typer.echo(f"medians of {figures['runs']} cold starts of '{model}'")
+
+
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME|FOLDER", help="A model of nurse-lsp, or a folder of `nurse-eval baseline`.")
+]
+DataOption = Annotated[Path, typer.Option("--data", help="JSONL with `text`, a folder of .note files, or a prepared folder.")]
+NotesOption = Annotated[int, typer.Option("--notes", min=0, help="Notes to measure on, spread evenly over the data; 0 takes all.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, max=64, help="Threads of the model; 0 leaves the choice to it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+@app.command()
+def baseline(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="Folder to write; it holds the notes' n-grams, mode 0700.")],
+    model: Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help="Whose tokens; `mini` where the data are notes.")] = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Count a 5-gram with Kneser-Ney backoff: what every model must beat."""
+    from nurse_evaluation.baseline import build_baseline
+
+    started = time.perf_counter()
+    with _measuring("Counting", None):
+        result = build_baseline(data, model, out)
+    seconds = round(time.perf_counter() - started, 1)
+    if json_output:
+        typer.echo(json.dumps({**result, "wall_s": seconds}))
+    else:
+        typer.echo(f"{result['order']}-gram of {result['tokens']} tokens in {out}, {int(result['bytes']) / 1e6:.0f} MB, {seconds:.0f} s")
+
+
+@app.command()
+def score(
+    data: DataOption,
+    model: ModelOption = "mini",
+    notes: NotesOption = 0,
+    cursors: Annotated[int, typer.Option(min=0, help="Places in each note where the next ten words are asked for.")] = 8,
+    threads: ThreadsOption = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Bits per byte, and exact match of the next 1 to 10 words, with 95 % intervals over patients."""
+    started = time.perf_counter()
+    with _measuring("Scoring", 0) as progress:
+        from nurse_evaluation.data import fingerprint, read_data
+        from nurse_evaluation.predictor import load_predictor, model_record
+        from nurse_evaluation.score import figures, score_notes
+
+        found = read_data(data, notes)
+        completer = load_predictor(model, threads)
+        progress.update(progress.task_ids[0], total=len(found))
+        result = figures(score_notes(completer, found, cursors, lambda: progress.advance(progress.task_ids[0])))
+        record = {**model_record(model), "data": data.name, "data_sha256": fingerprint(found)}
+    if json_output:
+        typer.echo(json.dumps({**result, **record, "wall_s": round(time.perf_counter() - started, 1)}))
+        return
+    typer.echo(f"bits per byte        {result['bits_per_byte']:6.3f}  {result['bits_per_byte_ci95']}")
+    for count, share in result["exact_match"].items():
+        typer.echo(f"next {count:>2} words right  {share:6.3f}  {result['exact_match_ci95'][count]}")
+    typer.echo(f"{result['n']} notes of {data.name}, {result['cursors']} places, model '{model}'")
+
+
+@app.command()
+def keystrokes(
+    data: DataOption,
+    model: ModelOption = "mini",
+    notes: NotesOption = 0,
+    guarded: Annotated[bool, typer.Option("--guarded", help="One-word offers go through the guard, as the product's do.")] = False,
+    ghosts: Annotated[
+        bool, typer.Option("--ghosts", help="Whole ghosts as the product shows them, not one likeliest word at every key.")
+    ] = False,
+    threads: ThreadsOption = 0,
+    json_output: JsonOption = False,
+) -> None:
+    """Keystrokes saved for an honest typist who takes right words with one key each."""
+    started = time.perf_counter()
+    with _measuring("Typing", 0) as progress:
+        from nurse_evaluation.data import fingerprint, read_data
+        from nurse_evaluation.keystrokes import figures, ghost_offers, type_notes, word_offers
+        from nurse_evaluation.predictor import load_predictor, model_record
+
+        found = read_data(data, notes)
+        completer = load_predictor(model, threads)
+        task = progress.task_ids[0]
+        progress.update(task, total=sum(len(note.text) for note in found))
+        ask = ghost_offers(completer) if ghosts else word_offers(completer)
+        typed = type_notes(found, ask, lambda count: progress.advance(task, count), keeps_end=not ghosts, guarded=guarded or ghosts)
+        result = figures(typed)
+        record = {**model_record(model), "data": data.name, "data_sha256": fingerprint(found)}
+    offers = "ghosts" if ghosts else "guarded words" if guarded else "words"
+    if json_output:
+        seconds = round(time.perf_counter() - started, 1)
+        typer.echo(json.dumps({**result, "offers": offers, "n": len(found), **record, "wall_s": seconds}))
+        return
+    typer.echo(f"keystrokes saved  {result['keystrokes_saved']:6.3f}  {result['keystrokes_saved_ci95']}")
+    typer.echo(f"{result['keys']} keys for {result['characters']} characters; {len(found)} notes of {data.name}, {offers} of '{model}'")
+
+
+@contextmanager
+def _measuring(what: str, total: int | None) -> Iterator[Progress]:
+    """A progress bar on stderr; what cannot be read or loaded ends the command with its message."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from nurse_evaluation.data import DataError
+    from nurse_lsp.models import ModelError
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            progress.add_task(what, total=total)
+            yield progress
+    except (DataError, ModelError) as error:
+        typer.echo(f"Nothing was measured: {error}", err=True)
+        raise typer.Exit(MISUSE) from error

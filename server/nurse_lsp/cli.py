@@ -13,9 +13,10 @@ import typer
 
 from nurse_lsp import __version__
 from nurse_lsp.logs import LEVELS, set_up_logging
-from nurse_lsp.models import MODELS, MissingCheckpoint, ModelError, UnknownModel, find_checkpoint, resolve
+from nurse_lsp.models import MODELS, ModelError, UnknownModel, find_checkpoint, resolve
 from nurse_lsp.settings import Settings
 
+NOT_DONE = 1
 MISUSE = 2
 
 app = typer.Typer(
@@ -29,9 +30,9 @@ ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
-def _fail(message: str) -> typer.Exit:
+def _fail(message: str, code: int = MISUSE) -> typer.Exit:
     typer.echo(message, err=True)
-    return typer.Exit(MISUSE)
+    return typer.Exit(code)
 
 
 def _known(model: str) -> None:
@@ -68,6 +69,10 @@ def serve(
     except OSError as error:
         raise _fail(f"--log-file {log_file}: {error.strerror}.") from error
     if context.invoked_subcommand is not None:
+        if stdio or tcp or model != "mini":
+            raise _fail(
+                f"--model, --stdio and --tcp before '{context.invoked_subcommand}' belong to the server; put --model after the command."
+            )
         return
     if stdio and tcp:
         raise _fail("--stdio and --tcp exclude each other.")
@@ -76,7 +81,10 @@ def serve(
     from nurse_lsp.server import serve_stdio, serve_tcp
 
     if address:
-        serve_tcp(Settings(model=model), *address)
+        try:
+            serve_tcp(Settings(model=model), *address)
+        except OSError as error:
+            raise _fail(f"--tcp {tcp}: {error.strerror}.", NOT_DONE) from error
     else:
         serve_stdio(Settings(model=model))
 
@@ -112,7 +120,7 @@ def complete(
     try:
         completer = load_completer(Settings(model=model))
     except ModelError as error:
-        raise _fail(str(error)) from error
+        raise _fail(str(error), NOT_DONE) from error
     offset = note.offset(line, column, "utf-32")
     suggestion = completer.complete(note.text, offset, Limits())
     if json_output:
@@ -195,7 +203,5 @@ def try_it(model: ModelOption = "mini") -> None:
     _known(model)
     try:
         run_trial(Settings(model=model))
-    except MissingCheckpoint as error:
-        raise _fail(str(error)) from error
     except ModelError as error:
-        raise _fail(str(error)) from error
+        raise _fail(str(error), NOT_DONE) from error

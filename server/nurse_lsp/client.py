@@ -80,7 +80,7 @@ class Client:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors or subprocess.DEVNULL,
             env=dict(environment) if environment else None,
         )
         self.notifications: queue.Queue[dict[str, object]] = queue.Queue()

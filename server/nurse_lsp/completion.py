@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nurse_lsp.guard import screen
 from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.models import MODELS, resolve
-from nurse_lsp.note import Prompt, build_prompt, next_headings, sentence_end, show_marks
+from nurse_lsp.note import Prompt, build_prompt, next_headings, sentence_end
 from nurse_lsp.settings import Settings
 
 if TYPE_CHECKING:  # numpy and the tokenizer library are loaded with the model, not before `initialize` is answered
@@ -30,6 +30,10 @@ MIN_TOKEN_PROBABILITY = 0.25
 """A ghost ends before the first word whose tokens are less likely than this: one right word beats a wrong sentence."""
 MIN_WORD_PROBABILITY = 0.08
 """Below this the first word is no better than a guess, and nothing is shown."""
+
+
+_UNFINISHED = re.compile(r"[\w.,/:&'-]+\Z")
+"""The last word or number of a text that is still being written: `ten` may become `tenderness`, `1` a number that the note holds."""
 
 
 @dataclass(frozen=True)
@@ -148,34 +152,33 @@ class Completer:
     def _phrase(self, context: _Context, word: Word) -> bytes:
         """The word and what most likely follows it, up to a stop or the first doubtful token."""
         room = self.settings.max_tokens - len(word.ids)
-        if room <= 0:
+        stop = self._stop(context, word.text)
+        if room <= 0 or stop(b" "):
             return word.text
-        steps = self.engine.greedy([*context.ids, *word.ids], room, context.limits, self._stop(context, word.text), ends_word=True)
-        return word.text + self._sure(steps)
+        steps = self.engine.greedy([*context.ids, *word.ids], room, context.limits, stop, ends_word=True)
+        return word.text + self._sure(steps, stop)
 
-    def _sure(self, steps: list[Step]) -> bytes:
-        """Bytes of the steps before the first doubtful one, cut back to a whole word."""
+    def _sure(self, steps: list[Step], stop: Callable[[bytes], bool]) -> bytes:
+        """Bytes of the steps before the first doubtful one, cut back to a whole word where neither a stop rule nor the model ended it."""
         vocabulary = self.engine.vocabulary
         written = b""
         for index, step in enumerate(steps):
             if step.token in vocabulary.end_ids:
-                break
+                return written
             if step.probability < MIN_TOKEN_PROBABILITY and (index or step.token not in vocabulary.marks):
                 return written if _starts_word(vocabulary.bytes[step.token]) else _without_last_word(written)
             if step.token in vocabulary.marks:
                 return written + vocabulary.special_text(step.token)
             written += vocabulary.bytes[step.token]
-        else:
-            return written
-        return written
+        return written if stop(written) else _without_last_word(written)
 
     def _stop(self, context: _Context, head: bytes) -> Callable[[bytes], bool]:
         lead = context.before[-80:]
         skip = len(context.typed)
 
         def stop(written: bytes) -> bool:
-            text = (head + written)[skip:].decode("utf-8", "ignore")
-            return "\n" in text.lstrip("\n") or _sentence_cut(lead, text) is not None or screen(text, context.before).ends
+            text = _UNFINISHED.sub("", (head + written)[skip:].decode("utf-8", "ignore"))
+            return "\n" in text or _sentence_cut(lead, text) is not None or screen(text, context.before).ends
 
         return stop
 
@@ -187,14 +190,15 @@ class Completer:
         text = text if cut is None else text[:cut]
         screened = screen(text, context.before)
         context.held_back += screened.held_back
-        shown = show_marks(screened.text).rstrip()
+        shown = screened.text.rstrip()
         return shown if any(char.isalnum() for char in shown) else ""
 
     def _item(self, context: _Context, written: bytes, probability: float) -> list[Item]:
         shown = self._shown(context, written)
         if not shown.strip():
             return []
-        partial = context.prompt.typed.lstrip() if not context.prompt.typed[-1:].isspace() else ""
+        typed = context.before[len(context.before) - len(context.prompt.typed) :]
+        partial = "" if typed[-1:].isspace() else "".join(typed.split()[-1:])
         label = partial + (shown if partial else shown.lstrip())
         return [Item(label, len(partial), probability)] if label.strip() != partial else []
 
@@ -244,7 +248,7 @@ def without_repeats(ghost: str, after: str) -> str:
             ghost = head.rstrip() if line[:1].isspace() else head
     else:
         following = next((text.strip() for text in rest.splitlines() if text.strip()), "")
-        if following.lower().startswith(ghost.strip().lower()):
+        if re.match(rf"{re.escape(ghost.strip())}(?!\w)", following, re.I):
             return ""
     return ghost if ghost.strip() else ""
 

@@ -16,6 +16,8 @@ from nurse_lsp.client import Client, ServerGone, server_command
 from nurse_lsp.terminal import ghost_line
 
 URI = "untitled:demo.note"
+ENOUGH = 5
+"""Ghost texts without which the demonstration has failed."""
 
 SCRIPT = (
     "NPN 7a-7p\n",
@@ -44,7 +46,7 @@ class Shown:
 
 
 def run_demo(model: str, picture: Path | None = None) -> int:
-    """Types the sample note; returns the exit code: 0 when ghost text was shown. `picture` gets an SVG of the screen."""
+    """Types the sample note; returns the exit code: 0 when enough ghost texts were shown. `picture` gets an SVG of the screen."""
     console = Console(highlight=False, soft_wrap=picture is None, record=picture is not None, width=84 if picture else None)
     code = _show(console, model)
     if picture is not None:
@@ -71,7 +73,7 @@ def _show(console: Console, model: str) -> int:
     ghosts = [stop for stop in shown if stop.ghost]
     taken = sum(len(stop.ghost) for stop in ghosts)
     console.print(Text(f"\n{len(ghosts)} ghost texts; Tab would have typed {taken} of the note's {len(note)} characters.", style="dim"))
-    return 0 if ghosts else 1
+    return 0 if len(ghosts) >= ENOUGH else 1
 
 
 def _type_script(client: Client, console: Console) -> tuple[str, list[Shown]]:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nurse_lsp.limits import Limits
+from nurse_lsp.limits import Limits, OutOfTime
 from nurse_lsp.models import CheckpointError, check_checkpoint, tokenizer_file
 from nurse_lsp.vocabulary import Vocabulary
 
@@ -87,23 +87,34 @@ class PrefixSession:
 
         Raises:
             Cancelled: between two passes; what was read stays in the cache.
+            OutOfTime: likewise, once the deadline has passed.
         """
         kept = _common_prefix(self._ids, ids)
         if kept == len(ids) == len(self._ids) and self._logits is not None:
             return self._logits
         kept = min(kept, len(ids) - 1)
         if kept < len(self._ids):
+            self._logits = None
             self.runtime.crop(kept)
             del self._ids[kept:]
         for start in range(kept, len(ids), PREFILL_CHUNK):
             limits.check()
+            if limits.over:
+                raise OutOfTime
             chunk = list(ids[start : start + PREFILL_CHUNK])
-            self._logits = self.runtime.forward(chunk)
+            self._logits = self._forward(chunk)
             self._ids += chunk
             self.passes += 1
             self.tokens_read += len(chunk)
         assert self._logits is not None
         return self._logits
+
+    def _forward(self, chunk: list[int]) -> Logits:
+        try:
+            return self.runtime.forward(chunk)
+        except BaseException:
+            self.forget()  # the runtime may have kept a part of what it failed on
+            raise
 
     def forget(self) -> None:
         """Empties the cache."""
@@ -145,9 +156,10 @@ class Engine:
     def words(self, ids: Sequence[int], typed: bytes, count: int, limits: Limits) -> list[Word]:
         """The likeliest words that begin with the typed bytes, best first.
 
-        A best-first search over token paths: a path's probability only falls as it grows, so the first `count` that end a word are
-        the likeliest; probabilities of different tokenisations of the same text are added up, and all are divided by the probability of
-        what agrees with the typed bytes, as far as it was looked at. The budget of passes and the deadline may end it early with fewer.
+        A best-first search over token paths: a path's probability only falls as it grows, so what ends a word first is likeliest among
+        the tokens that each step looks at. Probabilities of different tokenisations of the same text are added up, and all are divided
+        by the probability of what agrees with the typed bytes, as far as it was looked at. The budget of passes and the deadline may
+        end it early with fewer.
 
         Args:
             ids: the prompt's tokens up to the start of the word, not empty.
@@ -166,7 +178,10 @@ class Engine:
         weight = 1.0
         agreeing = 0.0 if typed else 1.0
         while True:
-            probabilities = self._probabilities(self.session.read([*ids, *path], limits))
+            try:
+                probabilities = self._probabilities(self.session.read([*ids, *path], limits))
+            except OutOfTime:
+                return best_words(found, agreeing, count)
             expansions += 1
             if len(text) >= len(typed) and text.strip():
                 ended = weight * float(probabilities[self._ends_word].sum())
@@ -175,7 +190,7 @@ class Engine:
             if len(text) < len(typed):
                 agreeing += weight * float(probabilities[self.vocabulary.starting_with(typed[len(text) :])].sum())
             if len(path) < MAX_WORD_TOKENS:
-                for token, probability in self._continuations(probabilities, text, typed):
+                for token, probability in self._continuations(probabilities, text, typed, max(SEARCH_WIDTH, count)):
                     serial += 1
                     grown = text + self.vocabulary.bytes[token]
                     heapq.heappush(queue, (-weight * probability, serial, (*path, token), grown, False))
@@ -191,8 +206,7 @@ class Engine:
                 break
             score, _, path, text, _ = heapq.heappop(queue)
             weight = -score
-        best = sorted(found.values(), key=lambda word: -word.probability)[:count]
-        return [replace(word, probability=min(1.0, word.probability / agreeing)) for word in best]
+        return best_words(found, agreeing, count)
 
     def greedy(
         self, ids: Sequence[int], max_tokens: int, limits: Limits, stop: Callable[[bytes], bool], ends_word: bool = False
@@ -213,9 +227,13 @@ class Engine:
         steps: list[Step] = []
         written = b""
         while len(steps) < max_tokens and not limits.over:
-            probabilities = self._probabilities(self.session.read(sequence, limits))
+            try:
+                probabilities = self._probabilities(self.session.read(sequence, limits))
+            except OutOfTime:
+                break
             if ends_word and not steps:
                 probabilities = np.where(self._ends_word, probabilities, 0.0)
+                probabilities /= probabilities.sum()
             token = int(probabilities.argmax())
             steps.append(Step(token, float(probabilities[token])))
             if token in self.vocabulary.end_ids or token in self.vocabulary.marks:
@@ -232,7 +250,7 @@ class Engine:
         result: NDArray[np.float64] = exponentials / exponentials.sum()
         return result
 
-    def _continuations(self, probabilities: NDArray[np.float64], text: bytes, typed: bytes) -> list[tuple[int, float]]:
+    def _continuations(self, probabilities: NDArray[np.float64], text: bytes, typed: bytes, width: int) -> list[tuple[int, float]]:
         """Tokens that may follow `text` in the search: what agrees with the typed bytes, then what goes on with the same word."""
         if len(text) < len(typed):
             rest = typed[len(text) :]
@@ -242,11 +260,17 @@ class Engine:
             allowed = np.flatnonzero(~self._ends_word & ~self._banned)
         else:
             allowed = np.flatnonzero(~self._banned)
-        if allowed.size > SEARCH_WIDTH:
-            best = np.argpartition(-probabilities[allowed], SEARCH_WIDTH)[:SEARCH_WIDTH]
+        if allowed.size > width:
+            best = np.argpartition(-probabilities[allowed], width)[:width]
             allowed = allowed[best]
         order = allowed[np.argsort(-probabilities[allowed], kind="stable")]
         return [(int(token), float(probabilities[token])) for token in order if probabilities[token] > 0 and self.vocabulary.bytes[token]]
+
+
+def best_words(found: dict[bytes, Word], agreeing: float, count: int) -> list[Word]:
+    """The likeliest words found, their probabilities divided by that of all that agrees with the typed bytes."""
+    best = sorted(found.values(), key=lambda word: -word.probability)[:count]
+    return [replace(word, probability=min(1.0, word.probability / agreeing)) for word in best] if agreeing else []
 
 
 def load_engine(folder: Path, threads: int = 0) -> Engine:

@@ -1,55 +1,43 @@
-"""What may be shown: no number, and no identifier, that the note does not hold.
+"""What may be shown: nothing that the note does not support, nothing that it contradicts.
 
-In: generated text and the note before the cursor. Out: the part that may be shown, an unsupported number turned into a
-blank at which the text ends. Every path to the screen goes through `screen`.
+In: generated text and the note before the cursor. Out: the part that may be shown: an unsupported number turned into a blank at which
+the text ends, anything else cut away with what follows it. Every path to the screen goes through `screen`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 
-from nurse_lsp.note import BLANK, MARK_TOKENS
+from nurse_lsp.banned import banned_findings
+from nurse_lsp.contradictions import Claims, claims_of, contradictions
+from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, known_doses, known_drugs, unlisted_allergies
+from nurse_lsp.findings import Finding, numeric, typed_letters
+from nurse_lsp.identifiers import identifier_findings, known_words
+from nurse_lsp.numbers import NAMES_WITH_DIGITS, NUMBER_WORDS, UNIT, numbers_in, unsupported_numbers
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fourty fifty sixty seventy eighty ninety"
-_LARGE = "hundred hundreds thousand thousands million dozen dozens"
-_PARTS = "half halves quarter quarters thirds fourth fifth once twice thrice double triple couple"
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-NUMBER_WORDS = frozenset(f"{_UNITS} {_TENS} {_LARGE} {_PARTS} {_ORDINALS}".split())
-"""Words that say a number; one that the note does not hold is never shown."""
+__all__ = ["NAMES_WITH_DIGITS", "NUMBER_WORDS", "RULES", "Screened", "numbers_in", "numeric", "screen"]
 
-NAMES_WITH_DIGITS = (
-    "SpO2",
-    "SaO2",
-    "PaO2",
-    "pO2",
-    "FiO2",
-    "SvO2",
-    "ScvO2",
-    "O2",
-    "EtCO2",
-    "PaCO2",
-    "pCO2",
-    "CO2",
-    "HCO3",
-    "H2O",
-    "HbA1c",
-    "A1c",
+RULES = (
+    "number", "identifier", "drug", "allergy", "polarity", "side", "airway", "diet", "code_status", "pronoun", "abbreviation",
+)  # fmt: skip
+"""Names that `Screened.held_back` can hold."""
+
+_BREAK = re.compile(r"[.!?] (?=[A-Z])")
+"""Where a line is cut into the pieces that it is read in: a note without line ends is read by its sentences."""
+_NEAR = 320
+"""Characters before the cursor that a rule looks at for what begins there and ends in the generated text."""
+_KEPT = 8
+"""Notes, or states of one, that are kept in memory as read."""
+_LOOSE = re.compile(
+    r"""(?:[\s,;(/&+\-\u2013:"']|(?<![A-Za-z])(?:and|or|nor|but|with|w|without|the|a|an|of|to|in|on|at|for|from|by|per|via|as|no|not|is|are|was|were|be|been
+    |has|have|had|then|that|which|denies|denied|reports|reported|endorses|states|c/o|complains|complaining|s/p|h/o|hx|remains|remained|currently|now|also
+    |any|some|her|his|their|left|right|bilat|new|both|given|gave|received|started|allergic|allergy|allergies|seen|dr|mr|mrs|ms|miss|prof|rev|st)\.?)+\Z""",
+    re.I | re.X,
 )
-"""Names of measures and gases: their digit belongs to the name and measures nothing. Anything else with a digit is a number."""
-
-_NAME = re.compile(rf"(?<![\w.,/:-])(?:{'|'.join(NAMES_WITH_DIGITS)})(?![\w/]|[.,:-]\d)", re.I | re.A)
-_LEAD = 24
-"""Characters before the cursor that a name or a grade may begin in."""
-
-_GRADED = "grade|stage|type|class|nyha|mallampati|degree|category|level|phase|para|gravida|factor|trimester|cn|cranial nerves?"
-_ROMAN = re.compile(rf"\b(?:{_GRADED})\s+([ivx]+)\b")
-_UNIT = re.compile(
-    r"\s?(?:%|°\s?[CF]?|(?:mg|mcg|g|gm|kg|mL|ml|cc|L|units?|mEq|mmol|mmHg|bpm|lbs?|cm|mm|hrs?|hours?|mins?|minutes?|days?|weeks?|LPM)\b(?:/(?:hr?|kg|min|day|dL|L|kg/min)\b)?)"
-)
-_MARK = re.compile("|".join(re.escape(token) for token in MARK_TOKENS))
-_JOINERS = ".,/:-"
+"""Words and signs that wait for more: what is cut does not end with them."""
 
 
 @dataclass(frozen=True)
@@ -65,152 +53,138 @@ class Screened:
         return bool(self.held_back)
 
 
-def numeric(char: str) -> bool:
-    """Whether a character is a digit or stands for a number: `7`, `½`, `²`, `Ⅳ`, `٣`."""
-    return char.isnumeric() or char.isdigit() or char.isdecimal()
+@dataclass(frozen=True)
+class _Facts:
+    """What a note, or a piece of it, says."""
 
+    numbers: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    drugs: frozenset[Name] = frozenset()
+    doses: frozenset[tuple[Name, str]] = frozenset()
+    claims: Claims = field(default_factory=Claims)
 
-def number_spans(text: str) -> list[tuple[int, int]]:
-    """Spans of numbers written in digits, dates, ratios and ranges as one: `98.6`, `120/80`, `7-3`, `10:30`."""
-    spans = []
-    index = 0
-    while index < len(text):
-        if not numeric(text[index]):
-            index += 1
-            continue
-        end = index + 1
-        while end < len(text) and (numeric(text[end]) or (text[end] in _JOINERS and end + 1 < len(text) and numeric(text[end + 1]))):
-            end += 1
-        spans.append((index, end))
-        index = end
-    return spans
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Spans of runs of plain letters. Any other character ends a word: `two½` and `twoé` say two."""
-    spans = []
-    start = None
-    for index, char in enumerate(text + " "):
-        if char.isascii() and char.isalpha():
-            start = index if start is None else start
-        elif start is not None:
-            spans.append((start, index))
-            start = None
-    return spans
-
-
-def numbers_in(text: str) -> frozenset[str]:
-    """Numbers that a text holds, in digits, in words (lower case) and as Roman numerals after a word such as `grade`."""
-    digits = {text[start:end] for start, end in number_spans(text)}
-    words = {text[start:end].lower() for start, end in word_spans(text)} & NUMBER_WORDS
-    return frozenset(digits | words | {f"roman {numeral}" for numeral in _ROMAN.findall(text.lower())})
+    def plus(self, *later: _Facts) -> _Facts:
+        """These facts and those of the pieces that follow, in order."""
+        claims = self.claims
+        for piece in later:
+            claims = claims.plus(piece.claims)
+        return _Facts(
+            self.numbers.union(*(piece.numbers for piece in later)),
+            self.words.union(*(piece.words for piece in later)),
+            self.drugs.union(*(piece.drugs for piece in later)),
+            self.doses.union(*(piece.doses for piece in later)),
+            claims,
+        )
 
 
 def screen(text: str, before: str) -> Screened:
     """The part of a generated text that may be shown after `before`.
 
     The first number that the note before the cursor does not hold becomes a blank in its shape, with its unit, and the text ends there;
-    so does a de-identification mark. A number that would go on with one that the nurse is typing takes the whole text away.
+    so does a de-identification mark and a name after a title. Whatever else a rule finds is cut away with all that follows. Where it would
+    go on with what the nurse is typing, nothing is left.
     """
     held_back: list[str] = []
-    while (once := _screen_once(text, before)).ends:
-        text = once.text
-        held_back += once.held_back
+    while text:
+        findings = _findings(text, before)
+        if not findings:
+            break
+        first = min(findings, key=_first)
+        text = _without(text, first)
+        held_back.append(first.rule)
     return Screened(text, tuple(dict.fromkeys(held_back)))
 
 
+def _first(finding: Finding) -> tuple[int, str, bool, int]:
+    return finding.start, finding.shape, finding.rule != "allergy", finding.end
+
+
+def _findings(text: str, before: str) -> list[Finding]:
+    note = _prepare(before)
+    return [
+        *unsupported_numbers(text, note.near, note.facts.numbers),
+        *identifier_findings(text, note.near, note.facts.words, note.partial),
+        *drug_findings(text, note.near, note.facts.drugs, note.facts.doses),
+        *allergy_findings(text, note.near, note.allergens),
+        *unlisted_allergies(text, note.near, note.facts.words),
+        *contradictions(text, note.lead, note.facts.claims),
+        *banned_findings(text, note.near),
+    ]
+
+
 @dataclass(frozen=True)
-class _Finding:
-    """Something that may not be shown."""
+class _Before:
+    """The text before the cursor as the rules want it."""
 
-    start: int
-    """Offset in the text, 0 when it began before the cursor."""
-    end: int
-    rule: str
-    shape: str
-    """What stands in for it; empty where the text would go on with what the nurse has begun to type."""
-
-
-def _screen_once(text: str, before: str) -> Screened:
-    findings = [*_marks(text), *_digits(text, before), *_words(text, before), *_romans(text, before)]
-    if not findings:
-        return Screened(text)
-    first = min(findings, key=lambda finding: (finding.start, finding.shape, finding.end))
-    if not first.shape:
-        return Screened("", (first.rule,))
-    unit = _UNIT.match(text, first.end)
-    return Screened(_ended(text[: first.start], first.shape, unit.group(0) if unit else ""), (first.rule,))
+    facts: _Facts
+    """Without the word that is being typed."""
+    allergens: frozenset[Name]
+    partial: str
+    near: str
+    lead: str
 
 
-def _marks(text: str) -> list[_Finding]:
-    return [_Finding(mark.start(), mark.end(), "identifier", BLANK) for mark in _MARK.finditer(text)]
+@lru_cache(maxsize=_KEPT)
+def _prepare(before: str) -> _Before:
+    start = _piece_start(before)
+    head, line = before[:start], before[start:]
+    context = head[_piece_start(head[:-1]) :]
+    partial = typed_letters(line)
+    facts = _note.read(head).plus(_piece(context, line[: len(line) - len(partial)]))
+    lead = context[-_NEAR // 2 :] + line[-_NEAR // 2 :]
+    return _Before(facts, allergens(before), partial, before[-_NEAR:], lead)
 
 
-def _digits(text: str, before: str) -> list[_Finding]:
-    tail = _number_tail(before)
-    known = numbers_in(before)
-    joined = tail + text
-    names = _name_spans(text, before)
-    findings = []
-    for start, end in number_spans(joined):
-        if end <= len(tail) or (joined[start:end] in known and start >= len(tail)):
-            continue
-        if any(low <= start - len(tail) and end - len(tail) <= high for low, high in names):
-            continue
-        offset = max(start - len(tail), 0)
-        glued = offset == 0 and before[-1:].isalnum()
-        findings.append(_Finding(offset, end - len(tail), "number", "" if glued else _shape(joined[max(start, len(tail)) : end])))
-    return findings
+def _piece_start(text: str) -> int:
+    """Where the last piece of a text begins."""
+    start = text.rfind("\n") + 1
+    for sentence in _BREAK.finditer(text, start):
+        start = sentence.end()
+    return start
 
 
-def _name_spans(text: str, before: str) -> list[tuple[int, int]]:
-    """Spans in `text`, from below 0 where they began before the cursor, of names that hold a digit."""
-    lead = before[-_LEAD:]
-    return [(name.start() - len(lead), name.end() - len(lead)) for name in _NAME.finditer(lead + text)]
+class _Note:
+    """What the latest notes say up to the last line or sentence end, in memory only."""
+
+    def __init__(self) -> None:
+        self._read: list[tuple[str, _Facts]] = [("", _Facts())]
+
+    def read(self, head: str) -> _Facts:
+        """The facts of a text that ends where a piece ends; only what is new since the last call is looked at."""
+        known, facts = max((entry for entry in self._read if head.startswith(entry[0])), key=lambda entry: len(entry[0]))
+        if len(known) == len(head):
+            return facts
+        context = known[_piece_start(known[:-1]) :] if known else ""
+        pieces = []
+        for line in head[len(known) :].splitlines(keepends=True):
+            for piece in _pieces(line):
+                pieces.append(_piece(context, piece))
+                context = piece
+        facts = facts.plus(*pieces)
+        self._read = [("", _Facts()), (head, facts), *self._read[1:_KEPT]]
+        return facts
 
 
-def _words(text: str, before: str) -> list[_Finding]:
-    spans = word_spans(before)
-    partial = before[spans[-1][0] :] if spans and spans[-1][1] == len(before) else ""
-    known = numbers_in(before[: len(before) - len(partial)])
-    joined = partial + text
-    findings = []
-    for start, end in word_spans(joined):
-        name = joined[start:end].lower()
-        if end > len(partial) and name in NUMBER_WORDS and name not in known:
-            glued = start < len(partial)
-            findings.append(_Finding(max(start - len(partial), 0), end - len(partial), "number", "" if glued else BLANK))
-    return findings
+_note = _Note()
 
 
-def _romans(text: str, before: str) -> list[_Finding]:
-    lead = before[-_LEAD:]
-    known = numbers_in(before)
-    findings = []
-    for numeral in _ROMAN.finditer((lead + text).lower()):
-        start, end = numeral.start(1) - len(lead), numeral.end(1) - len(lead)
-        if end > 0 and (start < 0 or f"roman {numeral.group(1)}" not in known):
-            findings.append(_Finding(max(start, 0), end, "number", BLANK if start >= 0 else ""))
-    return findings
+def _pieces(line: str) -> list[str]:
+    cuts = [0, *(sentence.end() for sentence in _BREAK.finditer(line)), len(line)]
+    return [line[start:end] for start, end in pairwise(cuts) if end > start]
 
 
-def _number_tail(before: str) -> str:
-    """The number that the text before the cursor ends with, if a digit could go on with it (`12`, `120/`)."""
-    start = len(before)
-    while start and (numeric(before[start - 1]) or before[start - 1] in _JOINERS):
-        start -= 1
-    while start < len(before) and not numeric(before[start]):
-        start += 1
-    return before[start:]
+@lru_cache(maxsize=1024)
+def _piece(context: str, piece: str) -> _Facts:
+    return _Facts(numbers_in(piece), known_words(piece), known_drugs(piece), known_doses(piece), claims_of(context, piece))
 
 
-def _shape(number: str) -> str:
-    joiner = next((char for char in number if char in "/:" or char == "-"), None)
-    return f"{BLANK}{joiner}{BLANK}" if joiner else BLANK
-
-
-def _ended(head: str, shape: str, unit: str) -> str:
-    """Text up to a blank, or nothing where the blank would stand alone."""
+def _without(text: str, finding: Finding) -> str:
+    """Text up to a finding: with a blank and its unit, or back to a word that can stand last."""
+    head = text[: finding.start]
     if not any(char.isalpha() for char in head):
         return ""
-    return head + shape + unit
+    if finding.shape:
+        unit = UNIT.match(text, finding.end)
+        return head + finding.shape + (unit.group(0) if unit else "")
+    head = _LOOSE.sub("", head)
+    return head if any(char.isalpha() for char in head) else ""

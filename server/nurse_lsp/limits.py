@@ -11,6 +11,10 @@ class Cancelled(Exception):
     """The request was withdrawn."""
 
 
+class OutOfTime(Exception):
+    """The deadline passed before there was anything to show."""
+
+
 @dataclass
 class Limits:
     """What ends a piece of work early."""

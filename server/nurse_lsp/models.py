@@ -6,6 +6,7 @@ A checkpoint is a folder with `config.json`, `tokenizer.json` and weights (`*.sa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
+CARD = "nurse.json"
 EMBEDDED = Path(__file__).parent / "mini"
 """The checkpoint that travels with the server."""
 
@@ -115,29 +117,21 @@ def read_card(folder: Path) -> dict[str, object]:
     Raises:
         CheckpointError: it is no JSON object.
     """
-    path = folder / "nurse.json"
+    path = folder / CARD
     return _read_json(path) if path.exists() else {}
 
 
 def adapter_base(folder: Path) -> Path:
-    """The folder of a LoRA adapter's base: as its config says (absolute, beside it or inside it), or by name in the store.
+    """The folder of a LoRA adapter's base: as its config says (absolute, beside it or inside it), or in the store under `bases/`.
 
     Raises:
         CheckpointError: it is not here.
     """
     config = folder / "adapter_config.json"
     named = str(_read_json(config).get("base_model_name_or_path") or "")
-    by_hub_id = [store() / model.name for model in MODELS.values() if model.base == named]
-    places = [
-        Path(named),
-        folder / named,
-        folder.parent / named,
-        folder / "base",
-        folder.parent / Path(named).name,
-        store() / named,
-        *by_hub_id,
-    ]
-    for place in places:
+    beside = [folder / named, folder.parent / named, folder / "base", folder.parent / Path(named).name, store() / "bases" / named]
+    # Never the store's folder of a model's name: what lies there is fine-tuned, and an adapter over other weights writes nonsense.
+    for place in [Path(named), *beside] if Path(named).is_absolute() else beside:
         if named and (place / "config.json").exists():
             return place
     raise CheckpointError(f"{config}: its base '{named}' is not here. Put the base's folder beside the adapter, or name its path there.")
@@ -154,10 +148,17 @@ def check_checkpoint(folder: Path) -> None:
     _check_weights(source)
     if source != folder:
         _check_weights(folder)
-    tokens = _token_count(folder if (folder / "tokenizer.json").exists() else source)
-    rows = config.get("vocab_size")
-    if isinstance(rows, int) and source == folder and tokens > rows:
-        raise CheckpointError(f"{folder / 'tokenizer.json'}: {tokens} tokens, but the network has {rows}: a tokenizer of another model?")
+    path = tokenizer_file(folder)
+    tokens = _token_count(path)
+    card = read_card(folder)
+    rows = card.get("vocabulary") or config.get("vocab_size")
+    if isinstance(rows, int) and tokens > rows:
+        raise CheckpointError(f"{path}: {tokens} tokens, but the network has {rows}: a tokenizer of another model?")
+    expected = card.get("tokenizer_sha256")
+    if expected and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise CheckpointError(
+            f"{path}: not the tokenizer that the model was trained with (its SHA-256 differs from {CARD}'s). Copy it again."
+        )
 
 
 def tokenizer_file(folder: Path) -> Path:
@@ -166,15 +167,15 @@ def tokenizer_file(folder: Path) -> Path:
     return own if own.exists() or not (folder / "adapter_config.json").exists() else adapter_base(folder) / "tokenizer.json"
 
 
-def _token_count(folder: Path) -> int:
-    path = folder / "tokenizer.json"
+def _token_count(path: Path) -> int:
     content = _read_json(path)
     model = content.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(vocabulary, dict | list):
         raise CheckpointError(f"{path}: no vocabulary in it")
     added = content.get("added_tokens")
-    highest = max((int(token["id"]) for token in added if isinstance(token, dict)), default=-1) if isinstance(added, list) else -1
+    ids = [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    highest = max((number for number in ids if isinstance(number, int)), default=-1)
     return max(len(vocabulary), highest + 1)
 
 
@@ -202,7 +203,7 @@ def _safetensors_bytes(path: Path) -> int:
             header = json.loads(file.read(min(length, 100_000_000)))
         size: int = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
         return size
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a safetensors file, or cut off in its header. Copy it again.") from error
 
 

@@ -22,7 +22,8 @@ SPECIAL_TOKENS = (BEGIN, END, *MARK_TOKENS)
 BLANK = "___"
 """What stands on the screen where a nurse has to fill something in."""
 
-_MARK = re.compile(r"\[\*\*(.*?)\*\*\]", re.S)
+_MARK = re.compile(r"\[\*\*([^\[\]]{0,80}?)\*\*\]")
+_MARK_TOKEN = re.compile("|".join(map(re.escape, MARK_TOKENS)))
 _MARK_RULES = tuple(
     (f"<|{kind}|>", re.compile(pattern, re.I))
     for kind, pattern in (
@@ -48,9 +49,7 @@ _ABBREVIATIONS_WITH_STOP = frozenset(
     """.split()
 )
 """Words that are often written with a full stop; it ends a sentence only before a capital letter."""
-_ALWAYS_ABBREVIATED = frozenset(
-    ["dr", "mr", "mrs", "ms", "st", "vs", "approx", "e.g", "i.e", "prof", "rev", "fig", "no", "nos", "jr", "sr"]
-)
+_ALWAYS_ABBREVIATED = frozenset("dr mr mrs st vs approx e.g i.e prof rev fig jr sr".split())
 """Words whose full stop never ends a sentence, whatever follows."""
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)")
 _LAST_WORD = re.compile(r"[^\s(\"']+$")
@@ -66,18 +65,11 @@ def mark_token(inside: str) -> str:
 def normalise(text: str) -> str:
     """Text as a model sees it: line ends as `\n`, no space before a line end, de-identification marks as typed tokens.
 
-    Idempotent, and it works line by line: what is typed later never changes what came out for earlier lines.
+    Idempotent. What is typed later changes what came out before only where it closes a `[**` within 80 characters.
     """
     text = _NEWLINE.sub("\n", text)
     text = _MARK.sub(lambda mark: mark_token(mark.group(1)), text)
     return _TRAILING_SPACE.sub("", text)
-
-
-def show_marks(text: str) -> str:
-    """Generated text as a person sees it: a typed mark is a blank to fill in."""
-    for token in MARK_TOKENS:
-        text = text.replace(token, BLANK)
-    return text
 
 
 @dataclass(frozen=True)
@@ -110,8 +102,8 @@ def build_prompt(before: str, window_chars: int) -> Prompt:
     text = normalise(before[start:])
     typed = _TYPED.search(text)
     cut = typed.start() if typed else len(text)
-    if len(text) - cut > _MAX_TYPED:
-        cut = len(text) - _MAX_TYPED
+    marks = [mark.end() for mark in _MARK_TOKEN.finditer(text, cut)]
+    cut = max([cut, len(text) - _MAX_TYPED, *marks[-1:]])
     return Prompt(stem=text[:cut], typed=text[cut:], whole=start == 0)
 
 

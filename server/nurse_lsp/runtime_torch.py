@@ -6,7 +6,6 @@ In: a checkpoint folder. Out: `TorchRuntime`. Importing this costs seconds: it h
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nurse_lsp.models import CheckpointError, adapter_base
+from nurse_lsp.models import CheckpointError, adapter_base, read_card
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
@@ -81,9 +80,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     except CheckpointError:
         raise
     except Exception as error:
-        raise CheckpointError(
-            f"{source}: transformers could not load it ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
-        ) from error
+        raise CheckpointError(f"{source}: transformers could not load it ({type(error).__name__}: {str(error)[:200]})") from error
     placed: PreTrainedModel = model.to(torch.device(device))  # type: ignore[arg-type]
     return placed
 
@@ -117,10 +114,8 @@ def _rows(embedding: torch.nn.Module) -> int:
 
 def _adapter_vocabulary(folder: Path) -> int:
     """Rows of the embedding that the adapter was trained with, 0 where it does not say."""
-    card = folder / "nurse.json"
-    if not card.exists():
-        return 0
-    return int(json.loads(card.read_text("utf-8")).get("vocabulary") or 0)
+    rows = read_card(folder).get("vocabulary")
+    return rows if isinstance(rows, int) else 0
 
 
 def _dtype(folder: Path, device: str) -> torch.dtype:

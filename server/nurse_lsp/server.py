@@ -1,4 +1,4 @@
-"""LSP handlers: positions, cancellation, loading, settings. The only file that knows pygls.
+"""LSP handlers: positions, cancellation, loading, settings. With `protocol.py`, the only file that knows pygls.
 
 A request passes `inline_completion` (or `completion`), waits for the one worker thread that owns the model, and comes
 back as a list. A newer request of the same kind for the same note, a change of that note, or the client's own cancel stops
@@ -21,14 +21,14 @@ from typing import Literal
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import LanguageServerProtocol
-from pygls.protocol.language_server import lsp_method
 
 from nurse_lsp import __version__
 from nurse_lsp.completion import Cancelled, Completer, Limits, Suggestion, load_completer
+from nurse_lsp.features import Features
 from nurse_lsp.logs import where
 from nurse_lsp.models import ModelError
 from nurse_lsp.positions import Encoding, NoteText
+from nurse_lsp.protocol import NoteProtocol
 from nurse_lsp.settings import Settings, parse_settings
 
 log = logging.getLogger("nurse_lsp.server")
@@ -49,36 +49,6 @@ class DocumentParams:
     uri: str
 
 
-class NoteProtocol(LanguageServerProtocol):
-    """Keeps open notes with our own position map instead of pygls's, which splits lines at form feeds and Unicode separators."""
-
-    _server: NurseServer
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
-        """Starts to follow a note."""
-        document = params.text_document
-        self._server.notes[document.uri] = NoteText(document.text, document.version)
-        self._server.ensure_loading()
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
-        """Follows an edit; what was being computed for the older text is dropped."""
-        document = params.text_document
-        note = self._server.notes.get(document.uri, NoteText(""))
-        for change in params.content_changes:
-            note = self._server.changed(note, change, document.version)
-        self._server.notes[document.uri] = note
-        self._server.cancel_all(document.uri)
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
-        """Forgets a note, in the model's cache too."""
-        self._server.cancel_all(params.text_document.uri)
-        self._server.notes.pop(params.text_document.uri, None)
-        self._server.forget_cache()
-
-
 class NurseServer(LanguageServer):
     """One editor's server: open notes, one model, one worker."""
 
@@ -94,10 +64,13 @@ class NurseServer(LanguageServer):
         )
         self.notes: dict[str, NoteText] = {}
         self.settings = settings
+        self.features = Features(self)
+        self.features.register()
         self.completer: Completer | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="nurse-model")
         self._running: dict[tuple[str, str], threading.Event] = {}
         self._loading: asyncio.Task[None] | None = None
+        self._late = 0
         self.initial_options: object = None
 
     @property
@@ -142,7 +115,8 @@ class NurseServer(LanguageServer):
         cancel = threading.Event()
         self._running[uri, kind] = cancel
         loop = asyncio.get_running_loop()
-        busy = loop.call_later(BUSY_AFTER_S, self.status, "busy", "")
+        late: list[bool] = []
+        busy = loop.call_later(BUSY_AFTER_S, self._begin_late, late)
         try:
             suggestion = await loop.run_in_executor(self._worker, _work, work, completer, note, offset, cancel)
         except asyncio.CancelledError:
@@ -151,12 +125,23 @@ class NurseServer(LanguageServer):
         finally:
             if self._running.get((uri, kind)) is cancel:
                 del self._running[uri, kind]
-            late = busy.when() <= loop.time()
             busy.cancel()
             if late:
-                self.status("ready", "")
+                self._end_late(completer)
         log.debug("%s: note of %d characters, offset %d, %.1f ms", kind, len(note.text), offset, suggestion.latency_ms)
         return note, offset, suggestion
+
+    def _begin_late(self, late: list[bool]) -> None:
+        """An answer takes long: the first such makes the server busy."""
+        late.append(True)
+        self._late += 1
+        if self._late == 1:
+            self.status("busy", "")
+
+    def _end_late(self, completer: Completer) -> None:
+        self._late -= 1
+        if self._late == 0 and self.completer is completer:
+            self.status("ready", "")
 
     def status(self, state: State, message: str) -> None:
         """Tells the editor how the server is, as `nurse/status`."""
@@ -171,8 +156,10 @@ class NurseServer(LanguageServer):
         settings, messages = parse_settings(values, self.settings)
         for message in messages:
             self.show(types.MessageType.Warning, message)
-        reload = (settings.model, settings.threads) != (self.settings.model, self.settings.threads)
+        failed = self._loading is not None and self._loading.done() and self.completer is None
+        reload = failed or (settings.model, settings.threads) != (self.settings.model, self.settings.threads)
         self.settings = settings
+        self.features.configured()
         if self.completer is not None:
             self.completer.settings = replace(settings, model=self.completer.settings.model)
         if reload and self._loading is not None:
@@ -187,20 +174,16 @@ class NurseServer(LanguageServer):
 
     async def _load(self) -> None:
         model = self.settings.model
-        self.completer = None
         self.status("loading", f"Loading {model}")
         token = await self._begin_progress(model)
         try:
             completer = await _in_daemon_thread(lambda: load_completer(self.settings))
         except ModelError as error:
             log.error("model not loaded: %s", type(error).__name__)
-            self.status("error", str(error))
-            self.show(types.MessageType.Error, str(error))
+            self._refused(str(error))
         except Exception as error:  # whatever a damaged checkpoint does to the libraries below, the editor stays connected
             log.error("model not loaded: %s%s", type(error).__name__, where(error))
-            message = f"The model '{model}' could not be loaded ({type(error).__name__}). Run `nurse-lsp doctor --model {model}`."
-            self.status("error", message)
-            self.show(types.MessageType.Error, message)
+            self._refused(f"The model '{model}' could not be loaded ({type(error).__name__}). Run `nurse-lsp doctor --model {model}`.")
         else:
             completer.settings = replace(self.settings, model=model)
             self.completer = completer
@@ -209,6 +192,15 @@ class NurseServer(LanguageServer):
         finally:
             if token:
                 self.work_done_progress.end(token, types.WorkDoneProgressEnd())
+
+    def _refused(self, message: str) -> None:
+        """A model cannot be served: the one before it, if any, goes on."""
+        self.show(types.MessageType.Error, message)
+        if self.completer is None:
+            self.status("error", message)
+            return
+        self.settings = replace(self.settings, model=self.completer.settings.model)
+        self.status("ready", f"{message} '{self.settings.model}' is kept.")
 
     async def _begin_progress(self, model: str) -> str | None:
         window = self.client_capabilities.window
@@ -288,7 +280,8 @@ def create_server(settings: Settings) -> NurseServer:
         workspace = server.client_capabilities.workspace
         if not values and workspace is not None and workspace.configuration:
             items = [types.ConfigurationItem(section="nurse")]
-            values = (await server.workspace_configuration_async(types.ConfigurationParams(items)))[0]
+            answers = await server.workspace_configuration_async(types.ConfigurationParams(items))
+            values = answers[0] if answers else None
         server.apply(values)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
@@ -298,10 +291,13 @@ def create_server(settings: Settings) -> NurseServer:
 
         note, offset, suggestion = await server.answer("ghost", params.text_document.uri, params.position, work)
         cursor = types.Position(*note.position(offset, server.encoding))
-        items = [types.InlineCompletionItem(suggestion.ghost, range=types.Range(cursor, cursor))] if suggestion.ghost else []
-        return types.InlineCompletionList(items)
+        if not suggestion.ghost:
+            return types.InlineCompletionList([])
+        accepted = server.features.offered(params.text_document.uri, note, offset, suggestion.ghost)
+        item = types.InlineCompletionItem(suggestion.ghost, range=types.Range(cursor, cursor), command=accepted)
+        return types.InlineCompletionList([item])
 
-    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(resolve_provider=True))
     async def completion(params: types.CompletionParams) -> types.CompletionList:
         def work(completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
             return completer.menu(note.text, offset, limits)

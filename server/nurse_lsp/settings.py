@@ -28,6 +28,18 @@ class Settings:
     """Threads of the model; 0 leaves the choice to the server."""
     ghost: bool = True
     """Whether ghost text is shown at all."""
+    locale: str = "us"
+    """Where the ward is, `us`, `uk` or `au`: what abbreviations mean, how a microgram and a template are written."""
+    diagnostics_joint_commission: bool = True
+    """Whether what the Joint Commission says not to use is marked, as warnings."""
+    diagnostics_ismp: bool = True
+    """Whether further error-prone abbreviations of ISMP's list are marked, as information."""
+    diagnostics_identifiers: bool = False
+    """Whether what could name somebody is marked, as information."""
+    diagnostics_off: str = "none"
+    """Rules that are switched off one by one: names with commas between, or `none`."""
+    provenance_hints: bool = False
+    """Whether accepted ghosts are marked until somebody confirms or edits them."""
 
 
 BOUNDS = {
@@ -37,6 +49,15 @@ BOUNDS = {
     "context_tokens": (64, 32_768),
     "threads": (0, 64),
 }
+CHOICES = {"locale": ("us", "uk", "au")}
+DIAGNOSTIC_RULES = tuple(
+    """
+    u iu qd qod trailing-zero leading-zero ms mso4 mgso4
+    cc microgram at compare space comma hs subcut tiw dc eye-ear days drug
+    mrn phone email date address bed name relative
+    """.split()
+)
+"""What `diagnostics_off` may name: rules of the Joint Commission's list, of ISMP's, and for identifiers."""
 
 
 def camel(name: str) -> str:
@@ -52,15 +73,19 @@ def parse_settings(values: object, current: Settings) -> tuple[Settings, list[st
         values: the client's JSON: an object of camelCase names, or one that holds it under `nurse`; anything else is no change.
         current: what holds where the client says nothing.
     """
-    if isinstance(values, Mapping) and isinstance(values.get("nurse"), Mapping):
+    if isinstance(values, Mapping) and "nurse" in values:
         values = values["nurse"]
+    if not values:
+        return current, []
     if not isinstance(values, Mapping):
-        return current, [] if values is None else [f"Settings must be an object, not {type(values).__name__}; nothing was changed."]
+        return current, [f"Settings must be an object, not {type(values).__name__}; nothing was changed."]
     known = {camel(field.name): field.name for field in fields(Settings)}
     changes: dict[str, str | int | bool] = {}
     messages = []
     for key, value in values.items():
         name = known.get(str(key))
+        if name is None and isinstance(value, Mapping):
+            continue  # another tool's section: some clients send all of theirs
         if name is None:
             messages.append(f"Unknown setting 'nurse.{key}'. Known: {', '.join(known)}.")
         elif (fault := _fault(name, value)) is not None:
@@ -78,6 +103,11 @@ def _fault(name: str, value: object) -> str | None:
         low, high = BOUNDS[name]
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         return None if fits else f"a whole number from {low} to {high}"
+    if name in CHOICES:
+        return None if value in CHOICES[name] else f"one of {', '.join(CHOICES[name])}"
+    if name == "diagnostics_off":
+        known = isinstance(value, str) and all(rule.strip() in (*DIAGNOSTIC_RULES, "none") for rule in value.split(","))
+        return None if known else f"none, or with commas between some of {', '.join(DIAGNOSTIC_RULES)}"
     return None if isinstance(value, str) and value.strip() else "a name or a folder"
 
 

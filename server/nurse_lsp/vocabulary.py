@@ -37,7 +37,7 @@ class Vocabulary:
         self._special = {token["id"] for token in model.get("added_tokens") or () if token.get("special")}
         self.bytes: list[bytes] = self._all_bytes()
         """What each token writes; empty for special tokens."""
-        self.marks = frozenset(filter(None, map(tokenizer.token_to_id, MARK_TOKENS)))
+        self.marks = frozenset(i for name in MARK_TOKENS if (i := tokenizer.token_to_id(name)) is not None)
         """Ids of de-identification marks: a blank on the screen."""
         self.end_ids = frozenset(i for name in _END_NAMES if (i := tokenizer.token_to_id(name)) is not None)
         """Ids after which a note, or a text, is over."""
@@ -72,10 +72,6 @@ class Vocabulary:
         if at_start and not self.byte_level and not typed.startswith(" "):
             typed = " " + typed
         return typed.encode("utf-8", "surrogatepass")
-
-    def is_special(self, token: int) -> bool:
-        """Whether the token stands for something other than text."""
-        return token in self._special
 
     def special_text(self, token: int) -> bytes:
         """How a special token is written out, for example `<|date|>`."""

@@ -39,8 +39,9 @@ sys.addaudithook(watch)
 """
 
 
-def type_the_note(client: Client) -> None:
-    """Everything an editor does, and some that go wrong."""
+def type_the_note(client: Client) -> list[dict[str, object]]:
+    """Everything an editor does, and some that go wrong; returns the errors that were answered."""
+    errors = []
     client.initialize({**PATIENCE, "maxTokens": 3})
     client.wait_ready()
     client.open(URI, "")
@@ -53,12 +54,15 @@ def type_the_note(client: Client) -> None:
     client.begin_ghost(URI, 1, 4)
     client.notify("$/cancelRequest", {"id": client.begin_ghost(URI, 1, 5).number})
     for params in ({"nonsense": NOTE}, {"textDocument": {"uri": URI}, "position": {"line": NOTE, "character": 0}}):
-        client.begin("textDocument/inlineCompletion", params)
-    assert "error" in client.begin("textDocument/xanthochromia", {"text": NOTE}).message()
+        errors.append(client.begin("textDocument/inlineCompletion", params).message())
+    errors.append(client.begin("nurse/document", {"nonsense": NOTE}).message())
+    errors.append(client.begin("textDocument/xanthochromia", {"text": NOTE}).message())
     client.notify("textDocument/didChange", {"textDocument": {"uri": URI, "version": 9}, "contentChanges": [{"range": NOTE, "text": NOTE}]})
     client.notify("workspace/didChangeConfiguration", {"settings": {"nurse": {"maxTokens": NOTE, "deadlineMs": 10}}})
     client.ghost(URI, 1, 4)
     client.close(URI)
+    assert all("error" in error for error in errors)
+    return errors
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -82,9 +86,10 @@ def test_no_word_of_the_note_is_written_and_no_socket_is_opened(endless, tmp_pat
             server_command("--model", str(endless), "--stdio", "--log-level", level, "--log-file", str(log)), environment, errors=errors
         )
         try:
-            type_the_note(client)
+            answered = type_the_note(client)
         finally:
             client.shut_down()
+    assert not words_in(json.dumps(answered))
     events = [json.loads(line) for line in record.read_text().splitlines()]
     assert [event for event in events if "socket" in event] == []
     files = {Path(event["written"]) for event in events if "written" in event} | {path for path in home.rglob("*") if path.is_file()}
@@ -93,6 +98,20 @@ def test_no_word_of_the_note_is_written_and_no_socket_is_opened(endless, tmp_pat
         if path.is_file():
             assert not words_in(path.read_text("utf-8", "replace")), f"a word of the note is in {path.name}"
     assert not words_in(json.dumps([event for event in events if "event" in event]))
+
+
+def test_no_word_of_the_note_is_on_stderr_when_the_log_goes_there(endless, tmp_path):
+    """At debug, where most is said; and something is said, so that the file read is the right one."""
+    stderr = tmp_path / "stderr"
+    with stderr.open("wb") as errors:
+        client = Client(server_command("--model", str(endless), "--stdio", "--log-level", "debug"), errors=errors)
+        try:
+            type_the_note(client)
+        finally:
+            client.shut_down()
+    written = stderr.read_text("utf-8", "replace")
+    assert "note of" in written
+    assert not words_in(written)
 
 
 def test_the_log_says_something_at_debug_and_the_words_are_rare_enough_to_find(endless, tmp_path):

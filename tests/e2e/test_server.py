@@ -224,6 +224,42 @@ def test_a_bad_setting_is_said_and_the_server_goes_on(endless):
         assert client.ghost(URI, 0, 9)
 
 
+@pytest.mark.parametrize("params", [{}, {"textDocument": {"uri": URI}, "position": {"line": "x", "character": 0}}])
+def test_an_ill_formed_request_is_answered_with_an_error(endless, params):
+    with running(endless) as client:
+        client.open(URI, "Pt")
+        error = client.begin("textDocument/inlineCompletion", params).message()["error"]
+        assert error == {"code": -32602, "message": "Invalid params"}
+
+
+def test_an_old_clients_trigger_kind_is_taken(endless):
+    with running(endless) as client:
+        client.wait_ready()
+        client.open(URI, "Pt alert ")
+        params = {**_ghost_params(9), "context": {"triggerKind": 0}}
+        assert ghost_text(client.request("textDocument/inlineCompletion", params)).startswith("and")
+
+
+def test_a_change_of_a_note_that_is_not_open_is_ignored(endless):
+    with running(endless) as client:
+        client.open(URI, "Pt")
+        client.close(URI)
+        client.replace(URI, (0, 0), (0, 0), "late")
+        assert server_sees(client) == {"open": False}
+
+
+def test_a_bad_model_name_in_the_settings_keeps_the_model_that_serves(endless, own_home):
+    with running(endless) as client:
+        client.wait_ready()
+        client.open(URI, "Pt alert ")
+        client.notify("workspace/didChangeConfiguration", {"settings": {"nurse": {"model": "gpt2"}}})
+        states = iter_statuses(client)
+        assert next(states)["state"] == "loading"
+        kept = next(states)
+        assert kept["state"] == "ready" and "is kept" in kept["message"] and kept["model"] == str(endless)
+        assert client.ghost(URI, 0, 9).startswith("and")
+
+
 def test_the_model_can_be_changed_while_serving(endless, tmp_path):
     other = shutil.copytree(endless, tmp_path / "other")
     with running(endless) as client:

@@ -87,6 +87,7 @@ def card(recipe: Recipe, prepared: Prepared, command: str, scores: dict[str, flo
         },
         "split": prepared.manifest["split"],
         "scores": scores,
+        "tokenizer_sha256": prepared.manifest["tokenizer_sha256"],
         "marks": "typed",
         "thresholds": {},
         "made": f"{datetime.now(UTC):%Y-%m-%d}",

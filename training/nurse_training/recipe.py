@@ -69,6 +69,8 @@ class TrainPart:
     bf16: bool = True
     """bf16 autocast; fp32 master weights."""
     torch_compile: bool = True
+    input_noise: float = 0.0
+    """Share of input tokens that are replaced by random ones in training: a small corpus is otherwise learned by heart."""
     eval_steps: int = 50
     save_steps: int = 50
     early_stopping_patience: int = 0

@@ -57,8 +57,10 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
     at BEGIN (what follows the end of another note is chance) nor in the filling after the last END.
     """
 
-    def __init__(self, rows: np.ndarray[tuple[int, int], np.dtype[np.uint16]], begin: int, end: int) -> None:
-        self.rows, self.begin, self.end = rows, begin, end
+    def __init__(
+        self, rows: np.ndarray[tuple[int, int], np.dtype[np.uint16]], begin: int, end: int, noise: float = 0.0, size: int = 0
+    ) -> None:
+        self.rows, self.begin, self.end, self.noise, self.size = rows, begin, end, noise, size
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,7 +77,15 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
         text = (ids != self.end).nonzero().flatten()
         filled = int(text[-1]) + 2 if len(text) else 0
         labels[filled:] = IGNORED
-        return {"input_ids": ids, "labels": labels, "position_ids": positions}
+        return {"input_ids": self._noised(ids, index), "labels": labels, "position_ids": positions}
+
+    def _noised(self, ids: torch.Tensor, index: int) -> torch.Tensor:
+        """Some inputs replaced by random tokens; what is to be predicted stays. Drawn by row, so that a resumed run sees the same."""
+        if not self.noise:
+            return ids
+        chance = torch.Generator().manual_seed(index)
+        replaced = (torch.rand(len(ids), generator=chance) < self.noise) & (ids != self.begin) & (ids != self.end)
+        return torch.where(replaced, torch.randint(self.size, ids.shape, generator=chance), ids)
 
 
 @dataclass
@@ -254,7 +264,9 @@ def run(recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None
     check_resumed(recipe, folder)
     tokenizer = Tokenizer.from_file(str(prepared.folder / "tokenizer.json"))
     begin, end = token_id(tokenizer, BEGIN), token_id(tokenizer, END)
-    train_rows, validation_rows = PackedRows(prepared.rows("train"), begin, end), PackedRows(prepared.rows("validation"), begin, end)
+    noise, size = recipe.train.input_noise, tokenizer.get_vocab_size()
+    train_rows = PackedRows(prepared.rows("train"), begin, end, noise, size)
+    validation_rows = PackedRows(prepared.rows("validation"), begin, end)
     steps = planned_steps(recipe, len(train_rows))
     warmup = recipe.train.warmup_steps
     schedule = Schedule(int(warmup if warmup >= 1 else warmup * steps), steps, recipe.train.max_seconds)

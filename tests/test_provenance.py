@@ -1,0 +1,153 @@
+"""Which words are the model's: spans that follow every edit and end with the first one inside them."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nurse_lsp.provenance import EDITS_WAITED, OFFERS_KEPT, Provenance, trimmed
+
+GHOST = " and oriented"
+
+
+class Editor:
+    """A note that is edited, with its provenance."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.provenance = Provenance()
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        before, self.text = self.text, self.text[:start] + text + self.text[end:]
+        self.provenance.changed(before, self.text, start, end)
+
+    def whole(self, text: str) -> None:
+        """A client that sends the whole note for each change."""
+        before, self.text = self.text, text
+        self.provenance.changed(before, text, 0, len(before))
+
+    def take(self, offset: int, ghost: str = GHOST) -> None:
+        number = self.provenance.offer(offset, ghost, "mini")
+        self.replace(offset, offset, ghost)
+        assert self.provenance.accept(number, self.text)
+
+    def spans(self) -> list[str]:
+        return [self.text[span.start : span.end] for span in self.provenance.accepted()]
+
+
+def taken() -> Editor:
+    editor = Editor("Neuro: Pt alert\nCV: stable\n")
+    editor.take(15)
+    return editor
+
+
+def test_an_accepted_ghost_is_kept_with_model_and_time():
+    (span,) = taken().provenance.accepted()
+    assert (span.start, span.end, span.model) == (15, 15 + len(GHOST), "mini")
+    assert span.time.tzinfo is not None
+
+
+def test_what_was_offered_and_not_accepted_is_not_kept():
+    editor = Editor("Pt alert")
+    editor.provenance.offer(8, GHOST, "mini")
+    editor.replace(8, 8, GHOST)
+    assert editor.spans() == []
+
+
+def test_edits_around_a_span_move_it():
+    editor = taken()
+    editor.replace(0, 0, "\U0001f600 8pm\n")
+    editor.replace(0, 1, "")
+    editor.replace(len(editor.text), len(editor.text), "GI: soft\n")
+    start = editor.provenance.accepted()[0].start
+    editor.replace(start, start, " now")
+    end = editor.provenance.accepted()[0].end
+    editor.replace(end, end, " x3.")
+    assert editor.spans() == [GHOST]
+
+
+def test_an_edit_inside_ends_it():
+    for start, end, text in ((17, 17, "x"), (16, 19, ""), (10, 17, ""), (20, 60, "!"), (0, 99, "")):
+        editor = taken()
+        editor.replace(start, min(end, len(editor.text)), text)
+        assert editor.spans() == []
+
+
+def test_a_client_that_sends_the_whole_note_loses_nothing():
+    editor = taken()
+    editor.whole("8pm\n" + editor.text)
+    editor.whole(editor.text + "GI: soft")
+    assert editor.spans() == [GHOST]
+    editor.whole(editor.text.replace("oriented", "sleepy"))
+    assert editor.spans() == []
+
+
+def test_acceptance_may_be_told_before_the_change_comes():
+    editor = Editor("Pt alert")
+    number = editor.provenance.offer(8, GHOST, "mini")
+    assert editor.provenance.accept(number, editor.text)
+    assert editor.spans() == []
+    editor.replace(0, 0, "8pm ")
+    editor.replace(12, 12, GHOST)
+    assert editor.spans() == [GHOST]
+
+
+def test_a_ghost_that_never_arrives_is_given_up():
+    editor = Editor("Pt alert")
+    number = editor.provenance.offer(8, GHOST, "mini")
+    editor.provenance.accept(number, editor.text)
+    for _ in range(EDITS_WAITED):
+        editor.replace(0, 0, "x")
+    editor.replace(len(editor.text), len(editor.text), GHOST)
+    assert editor.spans() == []
+
+
+def test_letters_typed_along_a_ghost_do_not_lose_it():
+    editor = Editor("Pt alert")
+    number = editor.provenance.offer(8, GHOST, "mini")
+    editor.replace(8, 8, " a")
+    editor.replace(10, 10, GHOST[2:])
+    assert editor.provenance.accept(number, editor.text)
+    assert editor.spans() == [GHOST]
+
+
+def test_an_unknown_or_old_offer_is_refused():
+    editor = Editor("Pt alert")
+    first = editor.provenance.offer(8, GHOST, "mini")
+    for _ in range(OFFERS_KEPT):
+        editor.provenance.offer(8, GHOST, "mini")
+    assert not editor.provenance.accept(first, editor.text)
+    assert not editor.provenance.accept(99, editor.text)
+
+
+def test_confirmed_spans_are_forgotten_and_others_stay():
+    editor = taken()
+    editor.take(len(editor.text) - 1, " overnight")
+    assert editor.spans() == [GHOST, " overnight"]
+    assert editor.provenance.confirm(0, 16) == 1
+    assert editor.spans() == [" overnight"]
+
+
+texts = st.text(alphabet="ab \n\U0001f600", max_size=12)
+
+
+@given(texts, st.integers(0, 12), st.integers(0, 12), texts)
+@settings(max_examples=200, deadline=None)
+def test_a_trimmed_change_is_the_same_change(before, one, other, put):
+    start, end = sorted((min(one, len(before)), min(other, len(before))))
+    after = before[:start] + put + before[end:]
+    low, high = trimmed(before, after, 0, len(before))
+    assert before[:low] == after[:low]
+    assert before[high:] == after[high + len(after) - len(before) :]
+    assert 0 <= low <= high <= len(before)
+
+
+@given(texts, st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), texts), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_a_span_holds_the_ghost_for_as_long_as_it_is_kept(text, edits):
+    editor = Editor(text)
+    editor.take(len(text), "[ghost]")
+    for one, other, put in edits:
+        start, end = sorted((min(one, len(editor.text)), min(other, len(editor.text))))
+        editor.replace(start, end, put)
+        assert editor.spans() in ([], ["[ghost]"])
