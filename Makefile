@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit fmt clean neovim
+.PHONY: help demo test lint fmt clean neovim
 
 help:
 	@echo "make demo    set up the server and show ghost text on a note, from the embedded model"

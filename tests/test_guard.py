@@ -83,6 +83,40 @@ def test_a_number_becomes_a_blank_in_its_shape_and_the_text_ends(before, text, s
     assert screened.ends == (shown != text)
 
 
+@pytest.mark.parametrize(
+    ("before", "text"),
+    [
+        ("5 tabs. ", "gave .5 mg"),
+        ("12 noted. ", "Temp -12"),
+        ("120 and 000. ", "plt 120 000"),
+        ("", "HR in the eighties"),
+        ("", "a pulse in the thirties"),
+        ("twenty tabs, five mg. ", "gave twenty-five mg"),
+        ("", "gave twentyfive mg"),
+        ("", "on the thirteenth day"),
+        ("", "a single dose"),
+        ("", "a pair of socks"),
+        ("", "III/VI systolic murmur"),
+        ("", "stage IIIb ulcer"),
+        ("", "type-II DM"),
+        ("", "Mobitz II"),
+        ("", "grade: II"),
+        ("grade III. ", "grade III/IV"),
+    ],
+)
+def test_numbers_in_disguise_do_not_pass(before, text):
+    assert screen(text, before).text != text
+    assert set(screen(text, before).held_back) & {"number", "abbreviation"}
+
+
+@pytest.mark.parametrize(
+    ("before", "text"),
+    [("twenty-five mg. ", "gave twenty five mg"), ("grade II. ", "still Grade II"), ("", "IV fluids up"), ("-2 base. ", "at -2")],
+)
+def test_numbers_that_the_note_holds_pass(before, text):
+    assert screen(text, before).text == text
+
+
 def test_numbers_of_a_note_in_digits_words_and_roman():
     assert numbers_in("BP 120/80, two of Grade III at 10:30") >= {"120/80", "two", "roman iii", "10:30"}
     assert BLANK == "___"

@@ -111,7 +111,8 @@ class Completer:
         words = self.engine.words(context.ids, context.typed, 1, limits)
         written = self._phrase(context, words[0]) if words and words[0].probability >= MIN_WORD_PROBABILITY else b""
         ghost = self._shown(context, written)
-        ghost = without_repeats(ghost, context.after)
+        if (kept := without_repeats(ghost, context.after)) != ghost:
+            ghost = screen(kept, context.before).text
         return Suggestion(ghost, (), tuple(context.held_back), (time.perf_counter() - started) * 1000)
 
     def menu(self, text: str, offset: int, limits: Limits) -> Suggestion:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_JOINED_DIGITS = re.compile(r"[0-9](?:[0-9]|[.,/:-](?=[0-9]))*")
+_JOINED_DIGITS = re.compile(r"(?:(?<![\w.])\.|(?<!\w)[-+])?[0-9](?:[0-9]|[.,/:-](?=[0-9])| (?=[0-9]{3}(?![0-9])))*")
 _WORD = re.compile(r"[A-Za-z]+")
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
@@ -36,7 +36,7 @@ def plain(text: str) -> str:
 
 
 def number_spans(text: str) -> list[tuple[int, int]]:
-    """Spans of numbers written in digits, dates, ratios and ranges as one: `98.6`, `120/80`, `7-3`, `10:30`."""
+    """Spans of numbers written in digits, dates, ratios and ranges as one: `98.6`, `120/80`, `7-3`, `10:30`, `.5`, `-2`, `12 000`."""
     return [run.span() for run in _JOINED_DIGITS.finditer(plain(text))]
 
 

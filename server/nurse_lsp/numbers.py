@@ -12,10 +12,13 @@ from nurse_lsp.note import BLANK
 
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fourty fifty sixty seventy eighty ninety"
-_LARGE = "hundred hundreds thousand thousands million dozen dozens"
-_PARTS = "half halves quarter quarters thirds fourth fifth once twice thrice double triple couple"
+_DECADES = "twenties thirties forties fifties sixties seventies eighties nineties"
+_LARGE = "hundred hundreds thousand thousands million millions billion dozen dozens hundredth thousandth"
+_PARTS = "half halves quarter quarters thirds fourth fifth once twice thrice single double triple couple pair pairs"
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-NUMBER_WORDS = frozenset(f"{_UNITS} {_TENS} {_LARGE} {_PARTS} {_ORDINALS}".split())
+_LATER = "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth"
+_RUN_TOGETHER = " ".join(ten + unit for ten in _TENS.split() for unit in _UNITS.split()[1:10])
+NUMBER_WORDS = frozenset(f"{_UNITS} {_TENS} {_DECADES} {_LARGE} {_PARTS} {_ORDINALS} {_LATER} {_RUN_TOGETHER}".split())
 """Words that say a number; one that the note does not hold is never shown."""
 
 NAMES_WITH_DIGITS = (
@@ -43,7 +46,9 @@ _LEAD = 24
 """Characters before the cursor that a name or a grade may begin in."""
 
 _GRADED = "grade|stage|type|class|nyha|mallampati|degree|category|level|phase|para|gravida|factor|trimester|cn|cranial nerves?"
-_ROMAN = re.compile(rf"\b(?:{_GRADED})\s+([ivx]+)\b")
+_ROMAN = re.compile(rf"\b(?:(?i:{_GRADED})[\s:-]+([IVXivx]+)[ab]?|((?<=/)IV|(?!IV\b)[IVX]{{2,}})[ab]?)\b")
+"""A Roman numeral after a word that grades, or of two capitals and more anywhere; IV alone is a vein."""
+_BETWEEN = re.compile(r"[ -]+(?:and )?")
 UNIT = re.compile(
     r"\s?(?:%|°\s?[CF]?|(?:mg|mcg|g|gm|kg|mL|ml|cc|L|units?|mEq|mmol|mmHg|bpm|lbs?|cm|mm|hrs?|hours?|mins?|minutes?|days?|weeks?|LPM)\b(?:/(?:hr?|kg|min|day|dL|L|kg/min)\b)?)"
 )
@@ -54,8 +59,29 @@ _JOINERS = ".,/:-"
 def numbers_in(text: str) -> frozenset[str]:
     """Numbers that a text holds, in digits, in words (lower case) and as Roman numerals after a word such as `grade`."""
     digits = {text[start:end] for start, end in number_spans(text)}
-    words = {text[start:end].lower() for start, end in word_spans(text)} & NUMBER_WORDS
-    return frozenset(digits | words | {f"roman {numeral}" for numeral in _ROMAN.findall(text.lower())})
+    words = {_spoken(text[start:end]) for start, end in number_word_spans(text)}
+    return frozenset(digits | words | {_roman(numeral) for numeral in _ROMAN.finditer(text)})
+
+
+def number_word_spans(text: str) -> list[tuple[int, int]]:
+    """Spans of numbers in words; words that stand together say one number: `twenty-five`, `one hundred and ten`."""
+    spans: list[tuple[int, int]] = []
+    for start, end in word_spans(text):
+        if text[start:end].lower() not in NUMBER_WORDS:
+            continue
+        if spans and _BETWEEN.fullmatch(text, spans[-1][1], start):
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _spoken(number: str) -> str:
+    return " ".join(number.lower().replace("-", " ").split())
+
+
+def _roman(numeral: re.Match[str]) -> str:
+    return f"roman {(numeral.group(1) or numeral.group(2)).lower()}"
 
 
 def unsupported_numbers(text: str, before: str, known: frozenset[str]) -> list[Finding]:
@@ -96,10 +122,10 @@ def _words(text: str, before: str, known: frozenset[str]) -> list[Finding]:
     partial = typed_letters(before)
     joined = partial + text
     findings = []
-    for start, end in word_spans(joined):
-        name = joined[start:end].lower()
+    for start, end in number_word_spans(joined):
+        name = _spoken(joined[start:end])
         glued = start < len(partial)
-        if end > len(partial) and name in NUMBER_WORDS and (name not in known or (glued and name == partial.lower())):
+        if end > len(partial) and (name not in known or (glued and name == partial.lower())):
             findings.append(Finding(max(start - len(partial), 0), end - len(partial), "number", "" if glued else BLANK))
     return findings
 
@@ -107,9 +133,10 @@ def _words(text: str, before: str, known: frozenset[str]) -> list[Finding]:
 def _romans(text: str, before: str, known: frozenset[str]) -> list[Finding]:
     lead = before[-_LEAD:]
     findings = []
-    for numeral in _ROMAN.finditer((lead + text).lower()):
-        start, end = numeral.start(1) - len(lead), numeral.end(1) - len(lead)
-        if end > 0 and (start < 0 or f"roman {numeral.group(1)}" not in known):
+    for numeral in _ROMAN.finditer(lead + text):
+        group = 1 if numeral.group(1) else 2
+        start, end = numeral.start(group) - len(lead), numeral.end(group) - len(lead)
+        if end > 0 and (start < 0 or _roman(numeral) not in known):
             findings.append(Finding(max(start, 0), end, "number", BLANK if start >= 0 else ""))
     return findings
 

@@ -1,6 +1,7 @@
 """pygls's protocol with our own mirror of the open notes, and with answers that quote nothing.
 
-In: messages of an editor. Out: the server's `notes`, kept equal to the editor's text; errors by their kind alone. Knows pygls, as `server.py` does.
+In: messages of an editor. Out: the server's `notes`, kept equal to the editor's text; errors by their kind alone. With
+`server.py` the only file that knows pygls.
 """
 
 from __future__ import annotations
