@@ -124,6 +124,13 @@ def test_the_demo_shows_five_ghosts_of_the_embedded_model():
     assert done.stdout.count(" ms  ") >= 5
 
 
+def test_the_picture_of_the_demo_fetches_nothing(endless, tmp_path):
+    run("demo", "--model", str(endless), "--svg", str(tmp_path / "a.svg"))
+    svg = (tmp_path / "a.svg").read_text()
+    assert "and" in svg and "font-face" not in svg
+    assert [url for url in re.findall(r"https?://[^\s\"')]+", svg) if "w3.org" not in url and "textualize" not in url] == []
+
+
 def test_version():
     assert run("--version").stdout.startswith("nurse-lsp ")
 

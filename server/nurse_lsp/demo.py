@@ -5,6 +5,7 @@ The note is invented. Nothing is kept.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,9 @@ def run_demo(model: str, picture: Path | None = None) -> int:
     console = Console(highlight=False, soft_wrap=picture is None, record=picture is not None, width=84 if picture else None)
     code = _show(console, model)
     if picture is not None:
-        console.save_svg(str(picture), title="nurse-lsp demo")
+        # rich names fonts on a server of somebody else's; a picture must not fetch anything either
+        svg = re.sub(r"@font-face\s*\{.*?\}", "", console.export_svg(title="nurse-lsp demo"), flags=re.S)
+        picture.write_text(svg, "utf-8")
     return code
 
 
@@ -88,7 +91,7 @@ def _type_script(client: Client, console: Console) -> tuple[str, list[Shown]]:
         stop = Shown(note.rpartition("\n")[2], ghost, (time.perf_counter() - started) * 1000)
         shown.append(stop)
         if stop.line or ghost:
-            console.print(Text(f"{stop.milliseconds:6.0f} ms  ", style="cyan") + ghost_line(stop.line, ghost))
+            console.print(Text.assemble((f"{stop.milliseconds:6.0f} ms  ", "cyan"), ghost_line(stop.line, ghost)))
         note = _typed(client, note, ghost)
     return note, shown
 

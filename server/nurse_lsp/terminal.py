@@ -15,7 +15,7 @@ GHOST_STYLE = "dim italic"
 
 def ghost_line(typed: str, ghost: str) -> Text:
     """A line of a note with the ghost text after it, dimmed."""
-    return Text(typed) + Text(ghost, style=GHOST_STYLE)
+    return Text.assemble(typed, (ghost, GHOST_STYLE))
 
 
 def print_completion(typed: str, suggestion: Suggestion) -> None:
