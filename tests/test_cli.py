@@ -136,7 +136,16 @@ def test_version():
 
 
 @pytest.mark.parametrize(
-    "module", ["nurse_lsp.cli", "nurse_lsp.server", "nurse_lsp.client", "nurse_lsp.note", "nurse_lsp.models", "nurse_lsp.guard"]
+    "module",
+    [
+        "nurse_lsp.cli",
+        "nurse_lsp.server",
+        "nurse_lsp.client",
+        "nurse_lsp.note",
+        "nurse_lsp.models",
+        "nurse_lsp.guard",
+        "nurse_lsp.completion",
+    ],
 )
 def test_nothing_heavy_is_imported_before_a_model_is_loaded(module):
     heavy = {"torch", "transformers", "numpy", "tokenizers", "peft"}

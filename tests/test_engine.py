@@ -96,6 +96,14 @@ def test_cancel_stops_reading_between_passes(bigram):
     assert session.read(list(range(300)), Limits()) is not None
 
 
+def test_reading_nothing_is_refused(bigram):
+    session = PrefixSession(bigram)
+    session.read([1, 2], Limits())
+    with pytest.raises(ValueError, match="no tokens"):
+        session.read([], Limits())
+    assert bigram.ids == [1, 2]
+
+
 def test_a_cancel_leaves_no_stale_logits(bigram):
     """Read, be cancelled on the way to another text, then ask for what both begin with."""
     session = PrefixSession(bigram)
@@ -266,7 +274,7 @@ def test_cached_decode_equals_uncached_over_random_edits(tiny, block):
             withdrawn = Limits()
             withdrawn.cancel.set()
             with contextlib.suppress(Cancelled):
-                cached.words(ids[:-3], typed, 1, withdrawn)
+                cached.words(ids[:-3] or ids, typed, 1, withdrawn)
 
 
 def test_cached_decode_equals_uncached_in_every_family(family):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 LOCALES = ("us", "uk", "au")
 
@@ -136,7 +136,7 @@ def _folded() -> dict[str, str]:
 def _entries() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
     """Forms to their lines: meanings, and places (none: everywhere)."""
     entries: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
-    for line in files("nurse_lsp").joinpath("abbreviations.txt").read_text("utf-8").splitlines():
+    for line in Path(__file__).with_name("abbreviations.txt").read_text("utf-8").splitlines():
         if not line.strip() or line.startswith("# "):
             continue
         form, meanings, *places = (part.strip() for part in line.split("|"))

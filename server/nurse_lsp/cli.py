@@ -5,6 +5,7 @@ Without a command it serves the editor that started it over stdin and stdout. No
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Annotated
@@ -78,8 +79,11 @@ def serve(
         raise _fail("--stdio and --tcp exclude each other.")
     address = _address(tcp) if tcp else None
     _known(model)
+    gc.disable()  # the protocol's thousand classes stay: looking for garbage while they are made costs 60 ms
     from nurse_lsp.server import serve_stdio, serve_tcp
 
+    gc.freeze()
+    gc.enable()
     if address:
         try:
             serve_tcp(Settings(model=model), *address)

@@ -17,6 +17,7 @@ from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.models import MODELS, resolve
 from nurse_lsp.note import Prompt, build_prompt, next_headings, sentence_end
 from nurse_lsp.settings import Settings
+from nurse_lsp.suggestion import Item, Suggestion
 
 if TYPE_CHECKING:  # numpy and the tokenizer library are loaded with the model, not before `initialize` is answered
     from nurse_lsp.engine import Engine, Step, Word
@@ -34,30 +35,6 @@ MIN_WORD_PROBABILITY = 0.08
 
 _UNFINISHED = re.compile(r"[\w.,/:&'-]+\Z")
 """The last word or number of a text that is still being written: `ten` may become `tenderness`, `1` a number that the note holds."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One line of the completion menu."""
-
-    label: str
-    """The whole word, heading or phrase as it will stand in the note."""
-    replaces: int
-    """Characters before the cursor that `label` begins with and stands in for."""
-    probability: float
-    heading: bool = False
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """What one request is answered with."""
-
-    ghost: str = ""
-    """Text to show at the cursor; empty for none."""
-    items: tuple[Item, ...] = ()
-    held_back: tuple[str, ...] = ()
-    """Names of the guard's rules that took something away."""
-    latency_ms: float = 0.0
 
 
 @dataclass

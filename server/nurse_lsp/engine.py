@@ -89,6 +89,8 @@ class PrefixSession:
             Cancelled: between two passes; what was read stays in the cache.
             OutOfTime: likewise, once the deadline has passed.
         """
+        if not ids:
+            raise ValueError("no tokens to read")
         kept = _common_prefix(self._ids, ids)
         if kept == len(ids) == len(self._ids) and self._logits is not None:
             return self._logits

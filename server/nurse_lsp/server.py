@@ -17,19 +17,23 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from nurse_lsp import __version__
-from nurse_lsp.completion import Cancelled, Completer, Limits, Suggestion, load_completer
 from nurse_lsp.features import Features
+from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.logs import where
 from nurse_lsp.models import ModelError
 from nurse_lsp.positions import Encoding, NoteText
 from nurse_lsp.protocol import NoteProtocol
 from nurse_lsp.settings import Settings, parse_settings
+from nurse_lsp.suggestion import Suggestion
+
+if TYPE_CHECKING:  # imported by the thread that loads the model, after `initialize` was answered
+    from nurse_lsp.completion import Completer
 
 log = logging.getLogger("nurse_lsp.server")
 
@@ -40,7 +44,7 @@ BUSY_AFTER_S = 0.15
 CREATE_PROGRESS_S = 2.0
 
 State = Literal["loading", "ready", "busy", "error"]
-Work = Callable[[Completer, NoteText, int, Limits], Suggestion]
+Work = Callable[["Completer", NoteText, int, Limits], Suggestion]
 
 
 class DocumentParams:
@@ -177,7 +181,7 @@ class NurseServer(LanguageServer):
         self.status("loading", f"Loading {model}")
         token = await self._begin_progress(model)
         try:
-            completer = await _in_daemon_thread(lambda: load_completer(self.settings))
+            completer = await _in_daemon_thread(lambda: _load_completer(self.settings))
         except ModelError as error:
             log.error("model not loaded: %s", type(error).__name__)
             self._refused(str(error))
@@ -232,6 +236,12 @@ def _work(work: Work, completer: Completer, note: NoteText, offset: int, cancel:
     except Exception as error:
         log.error("completion failed: %s%s", type(error).__name__, where(error))
         return Suggestion()
+
+
+def _load_completer(settings: Settings) -> Completer:
+    from nurse_lsp.completion import load_completer
+
+    return load_completer(settings)
 
 
 async def _in_daemon_thread(load: Callable[[], Completer]) -> Completer:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nurse_lsp.completion import Suggestion
+from nurse_lsp.suggestion import Suggestion
 
 GHOST_STYLE = "dim italic"
 

@@ -345,10 +345,10 @@ def test_embedded_model_writes_its_ghost(tmp_path: Path) -> None:
     try:
         editor.open(note)
         editor.until(lambda: editor.status == "ready", "the model")
-        ghost = shown(editor.type("iNeuro: Pt alert and", "Neuro: Pt alert and"))
-        editor.type("<Tab>", "Neuro: Pt alert and" + ghost.text)
+        ghost = shown(editor.type("iNeuro: Pt alert and ori", "Neuro: Pt alert and ori"))
+        editor.type("<Tab>", "Neuro: Pt alert and ori" + ghost.text)
         editor.keys("<Esc>:w<CR>")
         editor.until(lambda: not editor.nvim.current.buffer.options["modified"], "the file saved")
-        assert note.read_bytes() == f"Neuro: Pt alert and{ghost.text}\n".encode()
+        assert note.read_bytes() == f"Neuro: Pt alert and ori{ghost.text}\n".encode()
     finally:
         editor.close()
