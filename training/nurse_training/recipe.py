@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from nurse_lsp.models import MODELS
+
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -114,7 +116,8 @@ def read_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.exists():
-        raise RecipeError(f"No recipe named '{name}'. There are: {', '.join(recipe_names())}.")
+        known = "Its recipe is not part of this version. " if name in MODELS else ""
+        raise RecipeError(f"No recipe named '{name}'. {known}There are: {', '.join(recipe_names())}.")
     raw = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(raw, dict) or "name" not in raw:
         raise RecipeError(f"{path} is no recipe: it has no 'name'.")

@@ -79,6 +79,10 @@ _STOPWORDS = frozenset(
 )
 
 
+STOCK, STOCK_SHARE = "stock", 0.35
+"""The file of the stock phrases, and how often one is taken where there is one."""
+
+
 @dataclass
 class Pool:
     """Statements with what choosing among them needs, worked out once."""
@@ -99,6 +103,9 @@ class Pool:
     """How often each one was written so far: seldom used ones come first, so that all of the bank is seen."""
     complaints: list[frozenset[str]] = field(default_factory=list)
     """Symptoms that the statement says are there."""
+    stock: list[bool] = field(default_factory=list)
+    """Whether it is one of the stock phrases, which real notes repeat far more often than anything else."""
+    stock_share: float = 0.0  # none where only a few of them are in the pool
 
     def __post_init__(self) -> None:
         places: dict[str, dict[str, int]] = {}
@@ -111,11 +118,13 @@ class Pool:
             stem = statement.source.split("#")[0]
             self.themes.append(stem if stem.startswith("open_") and "visits" not in stem and "longterm" not in stem else "")
             self.complaints.append(statement.when & SYMPTOMS)
+            self.stock.append(stem == STOCK)
             sizes[stem] = sizes.get(stem, 0) + 1
             for place in statement.when & PLACES:
                 places.setdefault(stem, {})[place] = places.setdefault(stem, {}).get(place, 0) + 1
         homes = {stem: frozenset(p for p, n in places.get(stem, {}).items() if n >= 0.05 * size) for stem, size in sizes.items()}
         self.homes = [homes[statement.source.split("#")[0]] for statement in self.statements]
+        self.stock_share = STOCK_SHARE if sum(self.stock) >= 50 else 0.0
         self.share = [0.5] * len(self.statements)
         self.uses = [0] * len(self.statements)
 
@@ -263,6 +272,9 @@ class NoteWriter:
             )
         if not candidates:
             return None
+        stock = [number for number in candidates if self.pool.stock[number]]
+        if stock and self.rng.random() < self.pool.stock_share:
+            candidates = stock
         weights = [self._weight(number, full) for number in candidates]
         for number in self.rng.choices(candidates, weights, k=12):
             if self._fits(number, draft):
