@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from nurse_lsp.models import EMBEDDED
 from tests.conftest import ROOT
 
 pynvim = pytest.importorskip("pynvim", reason="pynvim drives Neovim: pip install pynvim")
@@ -338,7 +337,6 @@ def test_default_settings_are_taken_without_a_complaint_and_the_status_tells_of_
         editor.close()
 
 
-@pytest.mark.skipif(not EMBEDDED.exists(), reason="the embedded model is not built yet: nurse-train run mini")
 def test_embedded_model_writes_its_ghost(tmp_path: Path) -> None:
     editor = Editor(tmp_path, f"{{ cmd = {command('mini')}, settings = {{ deadlineMs = 60000 }} }}")
     note = tmp_path / "sample.note"
