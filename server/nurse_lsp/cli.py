@@ -5,7 +5,6 @@ Without a command it serves the editor that started it over stdin and stdout. No
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 from typing import Annotated
@@ -79,18 +78,12 @@ def serve(
         raise _fail("--stdio and --tcp exclude each other.")
     address = _address(tcp) if tcp else None
     _known(model)
-    gc.disable()  # the protocol's thousand classes stay: looking for garbage while they are made costs 60 ms
-    from nurse_lsp.server import serve_stdio, serve_tcp
+    from nurse_lsp.start import serve as start
 
-    gc.freeze()
-    gc.enable()
-    if address:
-        try:
-            serve_tcp(Settings(model=model), *address)
-        except OSError as error:
-            raise _fail(f"--tcp {tcp}: {error.strerror}.", NOT_DONE) from error
-    else:
-        serve_stdio(Settings(model=model))
+    try:
+        start(model, address)
+    except OSError as error:
+        raise _fail(f"--tcp {tcp}: {error.strerror}.", NOT_DONE) from error
 
 
 def _address(tcp: str) -> tuple[str, int]:
