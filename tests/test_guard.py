@@ -40,7 +40,7 @@ def _runs(text: str) -> list[list[str]]:
 
 
 @given(NOTES, ENGINE_TEXT)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @example("HR 1", "2 today")
 @example("fo", "ur tabs")
 @example("tw", "o tabs given")
