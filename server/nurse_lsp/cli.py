@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from nurse_lsp import __version__
 from nurse_lsp.logs import LEVELS, set_up_logging
 from nurse_lsp.models import MODELS, ModelError, UnknownModel, find_checkpoint, resolve
 from nurse_lsp.settings import Settings
+
+if TYPE_CHECKING:
+    from nurse_lsp.completion import Completer
 
 NOT_DONE = 1
 MISUSE = 2
@@ -99,6 +102,7 @@ def complete(
     line: Annotated[int, typer.Option(min=0, help="Line of the cursor, from 0.")],
     column: Annotated[int, typer.Option(min=0, help="Characters before the cursor on that line.")],
     model: ModelOption = "mini",
+    explain: Annotated[bool, typer.Option("--explain", help="Say which rules of the guard held something back; never what.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """One completion, through the same code that answers an editor."""
@@ -120,6 +124,7 @@ def complete(
         raise _fail(str(error), NOT_DONE) from error
     offset = note.offset(line, column, "utf-32")
     suggestion = completer.complete(note.text, offset, Limits())
+    reasons = _reasons(completer, note.text, offset) if explain else []
     if json_output:
         items = [{"label": item.label, "probability": item.probability} for item in suggestion.items]
         typer.echo(
@@ -130,6 +135,7 @@ def complete(
                     "model": completer.name,
                     "latency_ms": round(suggestion.latency_ms, 2),
                     "held_back": list(suggestion.held_back),
+                    **({"explain": reasons} if explain else {}),
                 },
                 ensure_ascii=False,
             )
@@ -139,6 +145,19 @@ def complete(
 
     start, _ = note.line_span(line)
     print_completion(note.text[start:offset], suggestion)
+    for reason in reasons:
+        typer.echo(f"  {reason['path']}: {reason['rule']}: {reason['meaning']}")
+    if explain and not reasons:
+        typer.echo("  the guard held nothing back")
+
+
+def _reasons(completer: Completer, text: str, offset: int) -> list[dict[str, str]]:
+    """Which rule held something back on which path to the screen, without a word of what it was."""
+    from nurse_lsp.guard import RULES
+    from nurse_lsp.limits import Limits
+
+    paths = {"ghost": completer.ghost(text, offset, Limits()), "menu": completer.menu(text, offset, Limits())}
+    return [{"path": path, "rule": rule, "meaning": RULES[rule]} for path, suggestion in paths.items() for rule in suggestion.held_back]
 
 
 @app.command()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nurse_lsp.guard import screen
+from nurse_lsp.guard import Screened, screen
 from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.models import MODELS, resolve
 from nurse_lsp.note import Prompt, build_prompt, next_headings, sentence_end
@@ -57,6 +57,11 @@ class Completer:
         self.engine = engine
         self.settings = settings
         self.name = name
+        self.guard: Callable[[str, str, str], Screened] = screen
+        """What decides what may be shown. Measurements put a clock around it, or take it away."""
+
+    def _screen(self, text: str, before: str) -> Screened:
+        return self.guard(text, before, self.settings.numbers)
 
     def complete(self, text: str, offset: int, limits: Limits | None = None) -> Suggestion:
         """Ghost text and menu items at a cursor: what `nurse-lsp complete` prints.
@@ -89,7 +94,7 @@ class Completer:
         written = self._phrase(context, words[0]) if words and words[0].probability >= MIN_WORD_PROBABILITY else b""
         ghost = self._shown(context, written)
         if (kept := without_repeats(ghost, context.after)) != ghost:
-            ghost = screen(kept, context.before).text
+            ghost = self._screen(kept, context.before).text
         return Suggestion(ghost, (), tuple(context.held_back), (time.perf_counter() - started) * 1000)
 
     def menu(self, text: str, offset: int, limits: Limits) -> Suggestion:
@@ -154,9 +159,18 @@ class Completer:
         lead = context.before[-80:]
         skip = len(context.typed)
 
+        known = ""
+
         def stop(written: bytes) -> bool:
+            nonlocal known
             text = _UNFINISHED.sub("", (head + written)[skip:].decode("utf-8", "ignore"))
-            return "\n" in text or _sentence_cut(lead, text) is not None or screen(text, context.before).ends
+            if text == known:  # inside a word: the same question, to which the answer was no
+                return False
+            screened = self._screen(text, context.before)
+            if "\n" in text or _sentence_cut(lead, text) is not None or (screened.ends and not screened.grows):
+                return True
+            known = text
+            return False
 
         return stop
 
@@ -166,7 +180,7 @@ class Completer:
         text = text.split("\n", 1)[0]
         cut = _sentence_cut(context.before[-80:], text)
         text = text if cut is None else text[:cut]
-        screened = screen(text, context.before)
+        screened = self._screen(text, context.before)
         context.held_back += screened.held_back
         shown = screened.text.rstrip()
         return shown if any(char.isalnum() for char in shown) else ""

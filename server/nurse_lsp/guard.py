@@ -16,14 +16,35 @@ from nurse_lsp.contradictions import Claims, claims_of, contradictions
 from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, known_doses, known_drugs, unlisted_allergies
 from nurse_lsp.findings import Finding, numeric, typed_letters
 from nurse_lsp.identifiers import identifier_findings, known_words
-from nurse_lsp.numbers import NAMES_WITH_DIGITS, NUMBER_WORDS, UNIT, numbers_in, unsupported_numbers
+from nurse_lsp.numbers import (
+    COPIED,
+    NAMES_WITH_DIGITS,
+    NUMBER_WORDS,
+    Measure,
+    blank_after,
+    may_grow,
+    measured_in,
+    numbers_in,
+    unsupported_numbers,
+)
 
 __all__ = ["NAMES_WITH_DIGITS", "NUMBER_WORDS", "RULES", "Screened", "numbers_in", "numeric", "screen"]
 
-RULES = (
-    "number", "identifier", "drug", "allergy", "polarity", "side", "airway", "diet", "code_status", "pronoun", "abbreviation",
-)  # fmt: skip
-"""Names that `Screened.held_back` can hold."""
+RULES = {
+    "number": "a number, for which a blank stands or the text ended",
+    COPIED: "a number of the note for the same measure, shown in marks",
+    "identifier": "a name, date, place, number or address of somebody that the note does not hold",
+    "drug": "a drug that the note does not name and too few letters were typed of, or a dose that the note does not give it",
+    "allergy": "something that the note lists as an allergy, or an allergy that it does not list",
+    "polarity": "a finding that the note denies, or the denial of one that it reports",
+    "side": "left for right, or right for left",
+    "airway": "a tube against breathing by oneself",
+    "diet": "eating against nothing by mouth",
+    "code_status": "another code status than the note's",
+    "pronoun": "he for she, or she for he",
+    "abbreviation": "an abbreviation that is not to be used",
+}
+"""What `Screened.held_back` can hold, and what each rule keeps from the screen."""
 
 _BREAK = re.compile(r"[.!?] (?=[A-Z])")
 """Where a line is cut into the pieces that it is read in: a note without line ends is read by its sentences."""
@@ -46,6 +67,8 @@ class Screened:
 
     text: str
     held_back: tuple[str, ...] = ()
+    grows: bool = False
+    """Whether a longer text could still add to the blank at its end: `SpO2 ___%` may become `SpO2 ___% on ___L`."""
 
     @property
     def ends(self) -> bool:
@@ -58,6 +81,7 @@ class _Facts:
     """What a note, or a piece of it, says."""
 
     numbers: frozenset[str] = frozenset()
+    measured: dict[Measure, str] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     drugs: frozenset[Name] = frozenset()
     doses: frozenset[tuple[Name, str]] = frozenset()
@@ -65,11 +89,13 @@ class _Facts:
 
     def plus(self, *later: _Facts) -> _Facts:
         """These facts and those of the pieces that follow, in order."""
-        claims = self.claims
+        claims, measured = self.claims, self.measured
         for piece in later:
             claims = claims.plus(piece.claims)
+            measured = measured | piece.measured if piece.measured else measured
         return _Facts(
             self.numbers.union(*(piece.numbers for piece in later)),
+            measured,
             self.words.union(*(piece.words for piece in later)),
             self.drugs.union(*(piece.drugs for piece in later)),
             self.doses.union(*(piece.doses for piece in later)),
@@ -77,32 +103,40 @@ class _Facts:
         )
 
 
-def screen(text: str, before: str) -> Screened:
+def screen(text: str, before: str, numbers: str = "blank") -> Screened:
     """The part of a generated text that may be shown after `before`.
 
-    The first number that the note before the cursor does not hold becomes a blank in its shape, with its unit, and the text ends there;
-    so does a de-identification mark and a name after a title. Whatever else a rule finds is cut away with all that follows. Where it would
-    go on with what the nurse is typing, nothing is left.
+    The first number becomes a blank in its shape, with its unit, and the text ends there; so does a de-identification mark and a name
+    after a title. Whatever else a rule finds is cut away with all that follows. Where it would go on with what the nurse is typing,
+    nothing is left.
+
+    Args:
+        text: what was generated.
+        before: the note up to the cursor.
+        numbers: the setting: `blank`; `copy`, which shows the note's latest number for the same measure in marks, `HR [88]`; `free`.
     """
     held_back: list[str] = []
+    grows = False
     while text:
-        findings = _findings(text, before)
+        findings = _findings(text, before, numbers)
         if not findings:
             break
         first = min(findings, key=_first)
+        grows = not held_back and bool(first.shape) and may_grow(text, first.end)
         text = _without(text, first)
         held_back.append(first.rule)
-    return Screened(text, tuple(dict.fromkeys(held_back)))
+    return Screened(text, tuple(dict.fromkeys(held_back)), grows)
 
 
 def _first(finding: Finding) -> tuple[int, str, bool, int]:
     return finding.start, finding.shape, finding.rule != "allergy", finding.end
 
 
-def _findings(text: str, before: str) -> list[Finding]:
+def _findings(text: str, before: str, numbers: str) -> list[Finding]:
     note = _prepare(before)
+    measured = note.facts.measured if numbers == "copy" else None
     return [
-        *unsupported_numbers(text, note.near, note.facts.numbers),
+        *(unsupported_numbers(text, note.near, note.facts.numbers, measured) if numbers != "free" else ()),
         *identifier_findings(text, note.near, note.facts.words, note.partial),
         *drug_findings(text, note.near, note.facts.drugs, note.facts.doses),
         *allergy_findings(text, note.near, note.allergens),
@@ -175,7 +209,9 @@ def _pieces(line: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _piece(context: str, piece: str) -> _Facts:
-    return _Facts(numbers_in(piece), known_words(piece), known_drugs(piece), known_doses(piece), claims_of(context, piece))
+    return _Facts(
+        numbers_in(piece), measured_in(piece), known_words(piece), known_drugs(piece), known_doses(piece), claims_of(context, piece)
+    )
 
 
 def _without(text: str, finding: Finding) -> str:
@@ -184,7 +220,6 @@ def _without(text: str, finding: Finding) -> str:
     if not any(char.isalpha() for char in head):
         return ""
     if finding.shape:
-        unit = UNIT.match(text, finding.end)
-        return head + finding.shape + (unit.group(0) if unit else "")
+        return head + finding.shape + blank_after(text, finding.end)
     head = _LOOSE.sub("", head)
     return head if any(char.isalpha() for char in head) else ""

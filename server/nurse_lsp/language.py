@@ -26,7 +26,7 @@ _COLON = re.compile(r"[ \t]*(?:[#*•-][ \t]*)?(?:\d{1,2}[.)]?[ \t]+)?(?P<title>
 _CAPITALS = re.compile(r"[ \t]*(?P<title>[A-Z][A-Z]+(?:[ /&-]+[A-Z]+)*)[ \t]*\Z")
 _PROBLEM = re.compile(r"[ \t]*(?P<title>[A-Z#][^:\t]{1,80}?)[ \t]*\Z")
 _NURSING_CYCLE = frozenset(("assessment", "action", "response", "plan"))
-_BLANK = re.compile(r"_{2,}(?:[/:.,-]_{2,})*")
+_BLANK = re.compile(r"_{2,}(?:[/:.,-]_{2,})*|\[[0-9][0-9.,:/-]*\]")
 _MEASURE_WORDS = re.compile(r"(?:[A-Za-z][\w/]*[ \t]+){0,2}[A-Za-z][\w/]*(?=[ \t:=]*\Z)")
 
 
@@ -131,7 +131,7 @@ def _walk(outer: list[Section]) -> list[Section]:
 
 
 def blank_spans(text: str) -> list[tuple[int, int]]:
-    """Where the blanks of a text are: `___`, and `___/___` as one."""
+    """Where the blanks of a text are: `___`, and `___/___` as one; `[88]`, a copied number that nobody has confirmed yet, is one too."""
     return [match.span() for match in _BLANK.finditer(text)]
 
 

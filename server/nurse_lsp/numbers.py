@@ -1,11 +1,14 @@
-"""Numbers: in a generated text, the ones that the note does not hold, in digits, in words or in Roman numerals after `grade`.
+"""Numbers: in a generated text, those that may not be shown, in digits, in words or in Roman numerals after `grade`.
 
-In: a generated text, the text before the cursor, the numbers known. Out: findings, each with the blank that stands in for it.
+In: a generated text, the text before the cursor, the numbers known. Out: findings, each with the blank that stands in for it, or with the
+note's own number in marks where the setting `numbers` is `copy` and the note has it for the same measure. No number in digits goes through
+unmarked: one that the note holds was true when it was measured. What is no measure (`A&Ox3`, `q4h`) may be said again as the note says it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from nurse_lsp.findings import Finding, number_spans, numeric, typed_letters, word_spans
 from nurse_lsp.note import BLANK
@@ -41,6 +44,19 @@ NAMES_WITH_DIGITS = (
 )
 """Names of measures and gases: their digit belongs to the name and measures nothing. Anything else with a digit is a number."""
 
+_IDIOM = re.compile(
+    r"""(?<![\w.,/:&+-])(?:
+    (?:aa?[ ]?[&+][ ]?|aa?)?o[ ]?x[ ]?[1-4] | (?:alert[ ](?:and|&)[ ])?oriented[ ](?:x|times)[ ]?[1-4]
+    | q[ ]?[0-9]{1,2}(?:-[0-9]{1,2})?[ ]?(?:h|hr|hrs|hours|min|mins)
+    | [0-9]{1,2}-lead | assist(?:[ ]of)?[ ]x[ ]?[1-4] | 1:1[ ](?:sitter|observation|supervision)
+    | (?:c[1-8]|t(?:1[0-2]|[1-9])|l[1-5]|s[1-5])(?:[-/](?:c[1-8]|t(?:1[0-2]|[1-9])|l[1-5]|s[1-5]|[1-9]))?
+    | [0-9]{1,2}[ap]m?-[0-9]{1,2}[ap]m? | b12 | h1n1
+    )(?![\w/+&-]|[.,:]\d)""",
+    re.I | re.A | re.X,
+)
+"""Idioms that hold a digit and measure nothing: orientation, intervals, leads, people assisting, sitters, levels of the spine and heart
+sounds (T4 and B12 with them), shifts. Each passes only where the note has typed it, the very same; anything not listed is a number."""
+
 _NAME = re.compile(rf"(?<![\w.,/:-])(?:{'|'.join(NAMES_WITH_DIGITS)})(?![\w/]|[.,:-]\d)", re.I | re.A)
 _LEAD = 24
 """Characters before the cursor that a name or a grade may begin in."""
@@ -53,14 +69,60 @@ UNIT = re.compile(
     r"\s?(?:%|°\s?[CF]?|(?:mg|mcg|g|gm|kg|mL|ml|cc|L|units?|mEq|mmol|mmHg|bpm|lbs?|cm|mm|hrs?|hours?|mins?|minutes?|days?|weeks?|LPM)\b(?:/(?:hr?|kg|min|day|dL|L|kg/min)\b)?)"
 )
 """A unit directly after a number; it stays behind the blank."""
+_FLOW = re.compile(r"\s?%?( on )[0-9]{1,3}(?:\.[0-9]+)?(\s?(?:L|lpm|LPM|%|litres?|liters?)(?:/min)?(?![A-Za-z]))")
+"""Oxygen behind a saturation: it belongs to the measure's shape, `SpO2 ___% on ___L`."""
+_FLOW_BEGUN = re.compile(r"\s?%?(?: (?:o|on(?: (?:[0-9]{1,3}(?:\.[0-9]*)?\s?)?)?)?)?\Z")
+_FORM = re.compile(
+    r"[\s-](?:tabs?|tablets?|caps?|capsules?|puffs?|drops?|amps?|pills?|doses?|patch(?:es)?|sprays?|litres?|liters?|percent)\b", re.I
+)
+"""After a number in words: an amount, which is never said again."""
 _JOINERS = ".,/:-"
+COPIED = "copied"
+"""The rule of a number that the note has for the same measure and that is shown in marks."""
+_LABEL = re.compile(r"([A-Za-z][A-Za-z0-9/&]*)[\s:=~\[(]*(?:(?:of|at|is|was|to|now|remains|today|about|approx|up)[\s:=~\[(]+)*\Z", re.I)
+"""The word that says what a number measures, fillers left out."""
+_LABEL_CHARS = 40
+
+Measure = tuple[str, str]
+"""What a number measures: the word before it, in lower case, and the unit after it."""
 
 
 def numbers_in(text: str) -> frozenset[str]:
-    """Numbers that a text holds, in digits, in words (lower case) and as Roman numerals after a word such as `grade`."""
-    digits = {text[start:end] for start, end in number_spans(text)}
+    """Numbers that a text holds and that may be said again: idioms, number words (lower case), Roman numerals with the word before."""
+    idioms = {_idiom(idiom.group()) for idiom in _IDIOM.finditer(text)} if _has_digit(text) else set()
     words = {_spoken(text[start:end]) for start, end in number_word_spans(text)}
-    return frozenset(digits | words | {_roman(numeral) for numeral in _ROMAN.finditer(text)})
+    return frozenset(idioms | words | {_roman(numeral) for numeral in _ROMAN.finditer(text)})
+
+
+def measured_in(text: str) -> dict[Measure, str]:
+    """The latest number in digits for each measure of a text."""
+    return {measure: text[start:end] for start, end in number_spans(text) if (measure := _measure(text, start, end))[0]}
+
+
+def _measure(text: str, start: int, end: int) -> Measure:
+    label = _LABEL.search(text, max(0, start - _LABEL_CHARS), start)
+    unit = UNIT.match(text, end + (text[end : end + 1] == "]"))
+    return (label.group(1).lower() if label else "", unit.group().strip().lower() if unit else "")
+
+
+def _has_digit(text: str) -> bool:
+    return any(char.isdigit() for char in text)
+
+
+def _idiom(text: str) -> str:
+    return "".join(text.lower().split())
+
+
+def blank_after(text: str, end: int) -> str:
+    """What stays behind a blank that stands for a number ending at `end`: its unit, and the rest of the measure's shape."""
+    unit = UNIT.match(text, end)
+    flow = _FLOW.match(text, end)
+    return (unit.group() if unit else "") + (f"{flow.group(1)}{BLANK}{flow.group(2)}" if flow else "")
+
+
+def may_grow(text: str, end: int) -> bool:
+    """Whether a longer text could still add to `blank_after`: there is a percent sign, and it breaks off where a flow could follow."""
+    return text[end:].lstrip().startswith("%") and _FLOW_BEGUN.match(text, end) is not None
 
 
 def number_word_spans(text: str) -> list[tuple[int, int]]:
@@ -81,35 +143,52 @@ def _spoken(number: str) -> str:
 
 
 def _roman(numeral: re.Match[str]) -> str:
-    return f"roman {(numeral.group(1) or numeral.group(2)).lower()}"
+    return " ".join(numeral.group().lower().replace(":", " ").replace("-", " ").split())
 
 
-def unsupported_numbers(text: str, before: str, known: frozenset[str]) -> list[Finding]:
-    """Numbers of the text that are not in `known`, or that would go on with what the nurse is typing.
+def unsupported_numbers(text: str, before: str, known: frozenset[str], measured: Mapping[Measure, str] | None = None) -> list[Finding]:
+    """Numbers of the text that may not be shown as they are, or that would go on with what the nurse is typing.
 
     Args:
         text: what was generated.
         before: the note up to the cursor, or its last part.
         known: `numbers_in` the note up to the cursor.
+        measured: `measured_in` it, where its numbers may be copied in marks.
     """
-    return [*_digits(text, before, known), *_words(text, before, known), *_romans(text, before, known)]
+    return [*_digits(text, before, known, measured or {}), *_words(text, before, known), *_romans(text, before, known)]
 
 
-def _digits(text: str, before: str, known: frozenset[str]) -> list[Finding]:
+def _digits(text: str, before: str, known: frozenset[str], measured: Mapping[Measure, str]) -> list[Finding]:
     tail = _number_tail(before)
     joined = tail + text
     spans = number_spans(joined)
-    names = _name_spans(text, before) if spans else []
+    allowed = [*_name_spans(text, before), *_idiom_spans(text, before, known)] if spans else []
     findings = []
     for start, end in spans:
-        if end <= len(tail) or (joined[start:end] in known and start >= len(tail)):
+        low, high = start - len(tail), end - len(tail)
+        if high <= 0 or any(first <= low and high <= last for first, last in allowed):
             continue
-        if any(low <= start - len(tail) and end - len(tail) <= high for low, high in names):
-            continue
-        offset = max(start - len(tail), 0)
-        glued = offset == 0 and before[-1:].isalnum()
-        findings.append(Finding(offset, end - len(tail), "number", "" if glued else _shape(joined[max(start, len(tail)) : end])))
+        offset = max(low, 0)
+        if offset == 0 and before[-1:].isalnum():
+            findings.append(Finding(offset, high, "number"))
+        elif low >= 0 and measured and measured.get(_measure(before[-_LABEL_CHARS:] + text, *_after(before, low, high))) == text[low:high]:
+            if not (text[low - 1 : low] == "[" and text[high : high + 1] == "]"):
+                findings.append(Finding(low, high, COPIED, f"[{text[low:high]}]"))
+        else:
+            findings.append(Finding(offset, high, "number", _shape(joined[max(start, len(tail)) : end])))
     return findings
+
+
+def _after(before: str, low: int, high: int) -> tuple[int, int]:
+    """Offsets of the text once the end of the note stands before it."""
+    lead = min(len(before), _LABEL_CHARS)
+    return lead + low, lead + high
+
+
+def _idiom_spans(text: str, before: str, known: frozenset[str]) -> list[tuple[int, int]]:
+    lead = before[-_LEAD:]
+    found = (idiom for idiom in _IDIOM.finditer(lead + text) if _idiom(idiom.group()) in known)
+    return [(idiom.start() - len(lead), idiom.end() - len(lead)) for idiom in found]
 
 
 def _name_spans(text: str, before: str) -> list[tuple[int, int]]:
@@ -125,7 +204,8 @@ def _words(text: str, before: str, known: frozenset[str]) -> list[Finding]:
     for start, end in number_word_spans(joined):
         name = _spoken(joined[start:end])
         glued = start < len(partial)
-        if end > len(partial) and (name not in known or (glued and name == partial.lower())):
+        unit = UNIT.match(joined, end) or _FORM.match(joined, end)
+        if end > len(partial) and (unit or name not in known or (glued and name == partial.lower())):
             findings.append(Finding(max(start - len(partial), 0), end - len(partial), "number", "" if glued else BLANK))
     return findings
 

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,7 +31,7 @@ from nurse_lsp.models import ModelError
 from nurse_lsp.positions import Encoding, NoteText
 from nurse_lsp.protocol import NoteProtocol
 from nurse_lsp.settings import Settings, parse_settings
-from nurse_lsp.suggestion import Suggestion
+from nurse_lsp.suggestion import Suggestion, has_blanks, snippet
 
 if TYPE_CHECKING:  # imported by the thread that loads the model, after `initialize` was answered
     from nurse_lsp.completion import Completer
@@ -42,6 +43,8 @@ DOCUMENT = "nurse/document"
 BUSY_AFTER_S = 0.15
 """An answer that takes longer than this is announced as `busy`."""
 CREATE_PROGRESS_S = 2.0
+COUNTS_AFTER_S = 1.0
+"""What the guard held back is told at most once in this time."""
 
 State = Literal["loading", "ready", "busy", "error"]
 Work = Callable[["Completer", NoteText, int, Limits], Suggestion]
@@ -75,12 +78,22 @@ class NurseServer(LanguageServer):
         self._running: dict[tuple[str, str], threading.Event] = {}
         self._loading: asyncio.Task[None] | None = None
         self._late = 0
+        self._held_back: Counter[str] = Counter()
+        self._telling: asyncio.TimerHandle | None = None
+        self._state: State = "loading"
         self.initial_options: object = None
 
     @property
     def encoding(self) -> Encoding:
         """The position encoding agreed upon with the client."""
         return types.PositionEncodingKind(self.server_capabilities.position_encoding or "utf-16").value
+
+    @property
+    def takes_snippets(self) -> bool:
+        """Whether blanks of the menu go out as placeholders: the user wants them and the client can take them."""
+        capabilities = self.client_capabilities.text_document
+        menu = capabilities.completion.completion_item if capabilities and capabilities.completion else None
+        return self.settings.snippets and bool(menu and menu.snippet_support)
 
     def changed(self, note: NoteText, change: types.TextDocumentContentChangeEvent, version: int) -> NoteText:
         """The note after one change, whole or in part."""
@@ -132,6 +145,7 @@ class NurseServer(LanguageServer):
             busy.cancel()
             if late:
                 self._end_late(completer)
+        self._count(suggestion)
         log.debug("%s: note of %d characters, offset %d, %.1f ms", kind, len(note.text), offset, suggestion.latency_ms)
         return note, offset, suggestion
 
@@ -149,7 +163,20 @@ class NurseServer(LanguageServer):
 
     def status(self, state: State, message: str) -> None:
         """Tells the editor how the server is, as `nurse/status`."""
-        self.protocol.notify(STATUS, {"state": state, "model": self.settings.model, "message": message})
+        self._state = state
+        content = {"state": state, "model": self.settings.model, "message": message, "heldBack": dict(self._held_back)}
+        self.protocol.notify(STATUS, content)
+
+    def _count(self, suggestion: Suggestion) -> None:
+        """Counts what the guard held back, by rule; the editor is told soon, once for many."""
+        self._held_back.update(suggestion.held_back)
+        if suggestion.held_back and self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(COUNTS_AFTER_S, self._tell_counts)
+
+    def _tell_counts(self) -> None:
+        self._telling = None
+        if self._state == "ready":  # any other state is followed by a message of its own
+            self.status("ready", "")
 
     def show(self, kind: types.MessageType, message: str) -> None:
         """Shows one message in the editor."""
@@ -304,7 +331,9 @@ def create_server(settings: Settings) -> NurseServer:
         if not suggestion.ghost:
             return types.InlineCompletionList([])
         accepted = server.features.offered(params.text_document.uri, note, offset, suggestion.ghost)
-        item = types.InlineCompletionItem(suggestion.ghost, range=types.Range(cursor, cursor), command=accepted)
+        placeholders = server.settings.snippets and has_blanks(suggestion.ghost)
+        text = types.StringValue(value=snippet(suggestion.ghost)) if placeholders else suggestion.ghost
+        item = types.InlineCompletionItem(text, range=types.Range(cursor, cursor), command=accepted)
         return types.InlineCompletionList([item])
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(resolve_provider=True))
@@ -313,7 +342,9 @@ def create_server(settings: Settings) -> NurseServer:
             return completer.menu(note.text, offset, limits)
 
         note, offset, suggestion = await server.answer("menu", params.text_document.uri, params.position, work)
-        return types.CompletionList(is_incomplete=True, items=_completion_items(note, offset, suggestion, server.encoding))
+        return types.CompletionList(
+            is_incomplete=True, items=_completion_items(note, offset, suggestion, server.encoding, server.takes_snippets)
+        )
 
     @server.feature(DOCUMENT)
     def document(params: DocumentParams) -> dict[str, object]:
@@ -327,11 +358,14 @@ def create_server(settings: Settings) -> NurseServer:
     return server
 
 
-def _completion_items(note: NoteText, offset: int, suggestion: Suggestion, encoding: Encoding) -> list[types.CompletionItem]:
+def _completion_items(
+    note: NoteText, offset: int, suggestion: Suggestion, encoding: Encoding, snippets: bool
+) -> list[types.CompletionItem]:
     cursor = types.Position(*note.position(offset, encoding))
     items = []
     for rank, item in enumerate(suggestion.items):
         start = types.Position(*note.position(offset - item.replaces, encoding))
+        placeholders = snippets and has_blanks(item.label)
         items.append(
             types.CompletionItem(
                 label=item.label,
@@ -339,7 +373,8 @@ def _completion_items(note: NoteText, offset: int, suggestion: Suggestion, encod
                 detail="heading" if item.heading else f"{item.probability:.0%}",
                 sort_text=f"{rank:03d}",
                 filter_text=item.label,
-                text_edit=types.TextEdit(types.Range(start, cursor), item.label),
+                text_edit=types.TextEdit(types.Range(start, cursor), snippet(item.label) if placeholders else item.label),
+                insert_text_format=types.InsertTextFormat.Snippet if placeholders else None,
                 preselect=rank == 0,
             )
         )

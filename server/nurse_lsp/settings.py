@@ -28,6 +28,10 @@ class Settings:
     """Threads of the model; 0 leaves the choice to the server."""
     ghost: bool = True
     """Whether ghost text is shown at all."""
+    numbers: str = "blank"
+    """What becomes of a number in a ghost: `blank`; `copy` shows the note's own for the same measure, marked; `free` lets all through."""
+    snippets: bool = False
+    """Whether blanks come as snippet placeholders, for editors that can jump from one to the next."""
     locale: str = "us"
     """Where the ward is, `us`, `uk` or `au`: what abbreviations mean, how a microgram and a template are written."""
     diagnostics_joint_commission: bool = True
@@ -49,7 +53,7 @@ BOUNDS = {
     "context_tokens": (64, 32_768),
     "threads": (0, 64),
 }
-CHOICES = {"locale": ("us", "uk", "au")}
+CHOICES = {"locale": ("us", "uk", "au"), "numbers": ("blank", "copy", "free")}
 DIAGNOSTIC_RULES = tuple(
     """
     u iu qd qod trailing-zero leading-zero ms mso4 mgso4

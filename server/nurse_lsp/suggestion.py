@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from nurse_lsp.note import BLANK
+
+_TO_FILL = re.compile(rf"{BLANK}|\[[0-9][0-9.,:/-]*\]")
 
 
 @dataclass(frozen=True)
@@ -27,3 +32,21 @@ class Suggestion:
     held_back: tuple[str, ...] = ()
     """Names of the guard's rules that took something away."""
     latency_ms: float = 0.0
+
+
+def snippet(text: str) -> str:
+    """The text as an LSP snippet: a placeholder for each blank and each copied number, the cursor behind it all at last."""
+    parts, end = [], 0
+    for number, blank in enumerate(_TO_FILL.finditer(text), 1):
+        parts += [_escaped(text[end : blank.start()]), f"${{{number}:{blank.group()}}}"]
+        end = blank.end()
+    return "".join((*parts, _escaped(text[end:]), "$0"))
+
+
+def has_blanks(text: str) -> bool:
+    """Whether something in a text is to be filled in or confirmed."""
+    return _TO_FILL.search(text) is not None
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\$}])", r"\\\1", text)
