@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from nurse_evaluation.data import DataError, fingerprint, read_data
+from nurse_evaluation.data import DataError, EvalNote, fingerprint, read_data
 from nurse_evaluation.ngram import FILE, NGram, train_ngram
 from nurse_lsp.models import resolve, tokenizer_file
 from nurse_lsp.note import BEGIN, END, training_text
@@ -81,8 +82,11 @@ def _prepared_corpus(folder: Path, model: str) -> Corpus:
 
 
 def _notes_corpus(data: Path, model: str) -> Corpus:
-    notes = read_data(data)
-    path = tokenizer_file(resolve(model))
+    return corpus_of(read_data(data), tokenizer_file(resolve(model)))
+
+
+def corpus_of(notes: Sequence[EvalNote], path: Path) -> Corpus:
+    """Notes as the tokens of the tokenizer file at `path`."""
     tokenizer = Tokenizer.from_file(str(path))
     begin, end, size = _ids(tokenizer)
     parts: list[NDArray[np.int64]] = []
