@@ -159,18 +159,14 @@ class Completer:
         lead = context.before[-80:]
         skip = len(context.typed)
 
-        known = ""
-
         def stop(written: bytes) -> bool:
-            nonlocal known
             text = _UNFINISHED.sub("", (head + written)[skip:].decode("utf-8", "ignore"))
-            if text == known:  # inside a word: the same question, to which the answer was no
-                return False
-            screened = self._screen(text, context.before)
-            if "\n" in text or _sentence_cut(lead, text) is not None or (screened.ends and not screened.grows):
+            if "\n" in text or _sentence_cut(lead, text) is not None:
                 return True
-            known = text
-            return False
+            if not any(char.isnumeric() for char in text):
+                return False  # the guard reads the whole ghost at its end: after each word it would cost more than it spares the model
+            screened = self._screen(text, context.before)
+            return screened.ends and not screened.grows
 
         return stop
 

@@ -6,33 +6,34 @@ it is not clear whether it claims anything (a plan, a history, another person's 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from nurse_lsp.findings import Finding
+from nurse_lsp.findings import Finding, typed_letters
 from nurse_lsp.lexicon import Term, terms
+from nurse_lsp.pronouns import PATIENT, pronoun_findings, sexes_in
 
 _LONGEST = 4
 """Words that a phrase of the lexicon has at most, one more for safety."""
-_OPPOSITE = {"neg": "pos", "pos": "neg", "vent": "own", "own": "vent", "npo": "eats", "eats": "npo", "full": "dnr", "dnr": "full"}
+_PAIRS = (("neg", "pos"), ("vent", "own"), ("npo", "eats"), ("full", "dnr"), ("ra", "o2"), ("good", "poor"))
+_OPPOSITE = dict((*_PAIRS, *((other, one) for one, other in _PAIRS)))
+_SITED = frozenset(
+    "pain tender oedema drainage rash redness swelling bleeding crackles continent numbness tingling pulses breakdown".split()
+)
+"""What is said of a place, if one is named: its claims at two places do not touch each other."""
+_PLACES = ("part", "site", "sidepart")
+_WITH = frozenset(
+    "admitted presented presents presenting came arrived help helps helped assist assisted cope coping deal consistent associated".split()
+)
+"""Words after which `with` says nothing of how the patient is now."""
+_TESTED = frozenset("is was are were test tests rapid result results culture cultures swab screen came back pt patient".split())
+_BREATHING = frozenset("resp respiratory pulm airway breathing o2 sats sat lungs".split())
+_DEGREES = {"ra": "oxygen", "o2": "oxygen", "good": "appetite", "poor": "appetite"}
+"""What a state says beside itself, `own+ra`, and of what."""
 _RULES = {"airway": "airway", "diet": "diet", "code": "code_status"}
-_PERSISTS = frozenset("since started persists continues radiating worse rated rates".split())
-_PATIENT = frozenset("man woman male female gentleman lady boy girl".split())
+_PERSISTS = frozenset("noted present observed since started persists continues radiating worse rated rates".split())
 _AFTERTHOUGHT = ("discuss", "consider", "address", "clarif", "revok", "rescind", "change")
-_SEXES = {"m": "male", "male": "male", "man": "male", "gentleman": "male", "boy": "male", "mr": "male"} | {
-    "f": "female", "female": "female", "woman": "female", "lady": "female", "girl": "female", "mrs": "female", "ms": "female"
-}  # fmt: skip
-_AGED = re.compile(
-    r"(?:\b\d{1,3}\s*-?\s*(?:yo|y/o|y\.o\.?|yrs?|years?|y)[\s-]*(?:old)?[\s,-]*(?:(?!with|and|w/)[a-z-]+\s+){0,3}?"
-    r"|^\s*\d{2}\s?|\b(?:pt|patient) is an? (?:[\w-]+ ){0,5}?)"
-    r"(m|f|male|female|man|woman|lady|gentleman|girl|boy)\b",
-    re.I | re.M,
-)
-_DESCRIBED = re.compile(
-    r"\b(?:pleasant|elderly|old|yo|y/o|obese|frail|cachectic)\s+(?:[a-z-]+\s+)?(man|male|gentleman|woman|female|lady)\b", re.I
-)
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,15 @@ class Claims:
         """These and what a later part of the note says."""
         sides = self.sides | {part: sides | self.sides.get(part, frozenset()) for part, sides in later.sides.items()}
         both = Claims(self.latest | later.latest, sides, self.sex or later.sex, self.male + later.male, self.female + later.female)
-        for (rule, key), value in later.latest.items():  # "denies pain" speaks of every pain, "chest pain" takes it back
-            if (rule, key) == ("polarity", "pain") and value != "pos":
-                for other in [known for known in both.latest if known[1].startswith("pain:") and known not in later.latest]:
+        for (_, key), value in later.latest.items():  # "denies pain" speaks of every pain, "chest pain" takes it back
+            symptom, _, place = key.partition(":")
+            if symptom not in _SITED:
+                continue
+            if not place and value != "pos":
+                for other in [known for known in both.latest if known[1].startswith(f"{symptom}:") and known not in later.latest]:
                     both.latest[other] = value
-            elif key.startswith("pain:") and value == "pos" and both.latest.get(("polarity", "pain")) == "neg":
-                both.latest[("polarity", "pain")] = "gone"
+            elif place and value == "pos" and both.latest.get(("polarity", symptom)) == "neg":
+                both.latest[("polarity", symptom)] = "gone"
         return both
 
     @property
@@ -84,19 +88,12 @@ class Claims:
 
 def claims_of(context: str, line: str) -> Claims:
     """What a line says, read after the line before it."""
-    found = terms(context + line)
+    found = _lead_terms(context + line)
     total = Claims()
     for claim in claims_in(found):
         if claim.end > len(context):
             total = total.plus(_single(claim))
-    for term in found:
-        if term.start >= len(context) and "he" in term.people | {"he" if "she" in term.people else ""}:
-            sex = "male" if "he" in term.people else "female"
-            if not _antecedent(found, term, sex):
-                total.male += sex == "male"
-                total.female += sex == "female"
-    aged = _AGED.search(line)
-    total.sex = _SEXES[aged.group(1).lower()] if aged else ""
+    total.sex, total.male, total.female = sexes_in(found, len(context), line)
     return total
 
 
@@ -115,17 +112,20 @@ def contradictions(text: str, lead: str, note: Claims) -> list[Finding]:
         note: what the whole note before the cursor says.
     """
     joined = lead + text
-    found = _read_on(lead, text)
+    typed = typed_letters(lead)
+    found = _read_on(lead.removesuffix(typed), typed + text)  # what is read stays the same while a word is typed
     findings = []
     said = note
     for claim in claims_in(found):
         if claim.end <= len(lead):
             continue
-        if _collides(claim, said):
+        if claim.rule == "side" and claim.start < len(lead):  # the nurse has typed the side
+            said = said.plus(_single(claim))
+        elif _collides(claim, said):
             findings.append(Finding(max(claim.start - len(lead), 0), claim.end - len(lead), claim.rule))
         else:
             said = said.plus(_single(claim))
-    return findings + _pronouns(found, joined, len(lead), note.patient)
+    return findings + pronoun_findings(found, joined, len(lead), note.patient)
 
 
 def _read_on(lead: str, text: str) -> list[Term]:
@@ -137,7 +137,7 @@ def _read_on(lead: str, text: str) -> list[Term]:
     return [*read[:-_LONGEST], *terms(lead[cut:] + text, cut)]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _lead_terms(lead: str) -> list[Term]:
     return terms(lead)
 
@@ -149,17 +149,28 @@ def _collides(claim: Claim, note: Claims) -> bool:
         sides = note.sides.get(claim.key, frozenset())
         return bool(sides) and claim.value not in sides and claim.value != "both"
     opposite = _OPPOSITE[claim.value]
-    known = note.latest.get((claim.rule, claim.key))
-    if claim.key == "pain" and claim.value == "neg":
-        return any(value == "pos" for (_, key), value in note.latest.items() if key == "pain" or key.startswith("pain:"))
-    if claim.key.startswith("pain:") and known is None:
-        known = note.latest.get((claim.rule, "pain")) if claim.value == "pos" else None
-    return known == opposite
+    symptom, _, place = claim.key.partition(":")
+    if symptom not in _SITED:
+        return note.latest.get((claim.rule, claim.key)) == opposite
+    for (_, key), value in note.latest.items():
+        known, _, other = key.partition(":")
+        if known != symptom or value != opposite:
+            continue
+        if _same_place(place, other) or (not place and claim.value == "neg") or (not other and value == "neg"):
+            return True
+    return False
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two places, each with its side where one is said (`leg/left`), may be the same."""
+    part, _, side = one.partition("/")
+    other_part, _, other_side = other.partition("/")
+    return part == other_part and (side == other_side or not side or not other_side)
 
 
 def claims_in(found: Sequence[Term]) -> list[Claim]:
     """Claims of a text's terms, in the order of the text; pronouns are not among them."""
-    claims = [*_polarity(found), *_sides(found), *_states(found)]
+    claims = [*_polarity(found), *_sides(found), *_states(found), *_abilities(found)]
     return sorted(claims, key=lambda claim: claim.start)
 
 
@@ -171,6 +182,8 @@ def _polarity(found: Sequence[Term]) -> list[Claim]:
         if kind in ("stop", "than", "off"):
             state, seen, gap = "", False, 0
             change = change and kind == "off"
+        elif kind == "with":
+            state = state or ("pos" if _has(found, index) else "")
         elif kind in ("neg", "pos"):
             state, seen, gap = _cue(found, index, state, seen), False, 0
         elif kind in ("sym", "adj", "nadj", "both"):
@@ -184,11 +197,21 @@ def _polarity(found: Sequence[Term]) -> list[Claim]:
     return claims
 
 
+def _has(found: Sequence[Term], index: int) -> bool:
+    """Whether `with` says what the patient has: `with crackles`, not `help with pain` or `cooperative with care`."""
+    before = found[index - 1] if index else None
+    near = _clause(found[index + 1 : index + 4])
+    named = next((place for place, term in enumerate(near) if term.kind in ("sym", "both")), None)
+    if named is None or any(term.kind not in ("word", "fill", "adj", "nadj", "part", "site", "side", "sidepart") for term in near[:named]):
+        return False
+    return before is None or (before.kind not in ("off", "plan", "use", "tol") and before.word not in _WITH)
+
+
 def _cue(found: Sequence[Term], index: int, state: str, seen: bool) -> str:
     """The state after `denies`, `reports` …: none where another person says so."""
     term = found[index]
     before = found[index - 1] if index else None
-    if before and before.people & {"male", "female"} and before.word not in _PATIENT:
+    if before and before.people & {"male", "female"} and before.word not in PATIENT:
         return "other"
     if term.kind == "pos" and state == "neg" and not seen and before and before.kind in ("neg", "fill"):
         return "" if term.value == "grows" else "neg"
@@ -201,6 +224,8 @@ def _symptom(found: Sequence[Term], index: int, state: str, seen: bool, change: 
     around = [*_clause(found[max(0, index - 3) : index][::-1])[:2], *after]
     if any(near.kind == "other" for near in around) or state == "other":
         return []
+    if term.value == "confusion" and any(near.word in ("only", "self", "x") for near in after):
+        return []  # oriented in part
     following = after[0] if after else None
     if following and following.kind == "use":
         return [Claim(term.start, following.end, "polarity", term.value, "neg", change)] if following.word == "free" else []
@@ -232,19 +257,38 @@ def _value(found: Sequence[Term], index: int, state: str, seen: bool, following:
 def _sited(found: Sequence[Term], index: int) -> str:
     """The key of a symptom; a pain's with its place, if that is said."""
     key = found[index].value
-    if key != "pain":
+    if key not in _SITED:
         return key
     before = found[index - 1] if index else None
     if before and before.kind in ("part", "site"):
-        return f"pain:{before.value}"
-    for near in _clause(found[index + 1 : index + 5]):
-        if near.kind in ("part", "site"):
-            return f"pain:{near.value}"
-        if near.kind == "sidepart":
-            return f"pain:{near.value.split()[1]}"
-        if near.kind not in ("fill", "side"):
+        return f"{key}:{_place(found, index - 1)}"
+    for place, near in enumerate(_clause(found[index + 1 : index + 6]), index + 1):
+        if near.kind in _PLACES:
+            return f"{key}:{_place(found, place)}"
+        if near.kind not in ("fill", "side") and near.word not in ("from", "around", "over", "under"):
             break
-    return key
+    subject = None if key == "pain" else _subject(found, index)
+    return key if subject is None else f"{key}:{_place(found, subject)}"
+
+
+def _place(found: Sequence[Term], index: int) -> str:
+    """A place with its side, if one is said right before it: `leg/left`."""
+    term = found[index]
+    if term.kind == "sidepart":
+        side, part = term.value.split()
+        return f"{part}/{side}"
+    before = found[index - 1] if index else None
+    return f"{term.value}/{before.value}" if before and before.kind == "side" and before.value != "both" else term.value
+
+
+def _subject(found: Sequence[Term], index: int) -> int | None:
+    """The place that a sentence speaks of before a term, its heading counted: `Abd soft, non-tender`, `Legs: edema`."""
+    for place in range(index - 1, max(-1, index - 9), -1):
+        if found[place].kind in _PLACES:
+            return place
+        if found[place].kind == "stop" and not (found[place].word == ":" and place and found[place - 1].kind in _PLACES):
+            return None
+    return None
 
 
 def _clause(near: Sequence[Term]) -> list[Term]:
@@ -260,6 +304,8 @@ def _clause(near: Sequence[Term]) -> list[Term]:
 def _sides(found: Sequence[Term]) -> list[Claim]:
     claims = []
     for index, term in enumerate(found):
+        if any(near.kind in ("off", "other") for near in _clause(found[max(0, index - 2) : index][::-1])):
+            continue
         if term.kind == "sidepart":
             side, part = term.value.split()
             claims.append(Claim(term.start, term.end, "side", part, side))
@@ -267,13 +313,23 @@ def _sides(found: Sequence[Term]) -> list[Claim]:
             place = _part_after(found, index)
             if place:
                 claims.append(Claim(term.start, place.end, "side", place.value, term.value))
+            elif (named := _part_before(found, index)) is not None:
+                claims.append(Claim(term.start, term.end, "side", named.value, term.value))
     return claims
+
+
+def _part_before(found: Sequence[Term], index: int) -> Term | None:
+    """The part in `chest tube on the left`."""
+    near = [term for term in _clause(found[max(0, index - 3) : index][::-1]) if term.word != "the"]
+    return near[1] if len(near) > 1 and near[0].word in ("on", "in") and near[1].kind == "part" else None
 
 
 def _part_after(found: Sequence[Term], index: int) -> Term | None:
     for place, near in enumerate(found[index + 1 : index + 4], index + 1):
         if near.kind == "part":
             after = found[place + 1].word if place + 1 < len(found) else ""
+            if near.word == "side" and after not in ("weakness", "weak", "paralysis", "numbness", "neglect", "droop"):
+                return None
             return None if after in ("rail", "rails", "effect", "effects", "table", "lying", "board") else near
         if near.kind not in ("word", "site"):
             return None
@@ -286,8 +342,8 @@ def _states(found: Sequence[Term]) -> list[Claim]:
         end = term.end
         if term.kind == "state":
             rule, value = term.value.split()
-        elif term.kind == "word" and term.word == "ra" and index and found[index - 1].kind == "number":
-            rule, value = "airway", "own"
+        elif term.word == "ra" and index and (found[index - 1].kind == "number" or _breathes(found, index)):
+            rule, value = "airway", "own+ra"
         elif term.kind == "tol" and (food := _food(found, index)):
             rule, value, end = "diet", "eats", food.end
         else:
@@ -296,10 +352,41 @@ def _states(found: Sequence[Term]) -> list[Claim]:
         after = _clause(found[index + 1 : index + 3])
         if any(near.kind in ("off", "plan") for near in before) or (value == "npo" and any(near.kind == "later" for near in after[:1])):
             continue
+        if any(near.people & {"male", "female"} and near.word not in PATIENT for near in before[:2]):
+            continue  # "wife ate lunch"
+        if after and after[0].word in ("yesterday", "overnight") and value == "npo":
+            continue
         if rule == "code" and any(near.word.startswith(_AFTERTHOUGHT) for near in after):
             continue
         denied = any(near.kind == "neg" for near in before)
-        claims.append(Claim(term.start, end, _RULES[rule], rule, "gone" if denied else value))
+        turned = any(near.kind == "turn" for near in before)
+        value, _, degree = value.partition("+")
+        if value:
+            claims.append(Claim(term.start, end, _RULES[rule], rule, "gone" if denied else value, turned))
+        if degree:
+            turned = turned or any(near.word == "weaned" for near in before)
+            claims.append(Claim(term.start, end, _RULES[rule], _DEGREES[degree], "gone" if denied else degree, turned))
+    return claims
+
+
+def _breathes(found: Sequence[Term], index: int) -> bool:
+    """Whether `RA` is room air, for it stands behind `on` or a heading of breathing."""
+    return found[index - 1].word == "on" or (found[index - 1].word == ":" and index > 1 and found[index - 2].word in _BREATHING)
+
+
+def _abilities(found: Sequence[Term]) -> list[Claim]:
+    """`able to walk`, `unable to walk`; `flu positive`, `flu negative`."""
+    claims = []
+    for index, term in enumerate(found):
+        after = found[index + 1] if index + 1 < len(found) else None
+        if term.kind == "able" and after and after.word.isalpha() and after.kind != "stop":
+            soft = any(near.kind == "change" for near in _clause(found[max(0, index - 3) : index][::-1]))
+            claims.append(Claim(term.start, after.end, "polarity", f"able:{after.word}", term.value, soft))
+        elif term.word in ("positive", "negative") and not (after and after.word == "for"):
+            before = _clause(found[max(0, index - 4) : index][::-1])
+            named = next((near for near in before if near.word not in _TESTED), None)
+            if named and named.kind == "word" and named.word.isalpha() and len(named.word) > 2:
+                claims.append(Claim(named.start, term.end, "polarity", f"test:{named.word}", "pos" if term.word == "positive" else "neg"))
     return claims
 
 
@@ -310,26 +397,3 @@ def _food(found: Sequence[Term], index: int) -> Term | None:
     if food is None or any(term.kind == "feed" for term in near) or any(term.kind == "use" for term in near[food + 1 : food + 2]):
         return None
     return near[food]
-
-
-def _antecedent(found: Sequence[Term], pronoun: Term, sex: str) -> bool:
-    """Whether somebody else of that sex is named before the pronoun."""
-    return any(sex in term.people for term in found if term.start < pronoun.start and term.word not in _PATIENT)
-
-
-def _pronouns(found: Sequence[Term], joined: str, start: int, patient: str) -> list[Finding]:
-    if not patient:
-        return []
-    wrong, sex = ("he", "male") if patient == "female" else ("she", "female")
-    findings = []
-    for term in found:
-        if wrong not in term.people or term.end <= start or _antecedent(found, term, sex):
-            continue
-        shouted = joined[term.start : term.end].isupper() and not joined[max(0, term.start - 20) : term.start].isupper()
-        typed = any(wrong in earlier.people for earlier in found if earlier.end <= start)
-        if not (typed or (shouted and wrong == "he")):
-            findings.append(Finding(max(term.start - start, 0), term.end - start, "pronoun"))
-    for match in _DESCRIBED.finditer(joined):
-        if match.end() > start and _SEXES[match.group(1).lower()] == sex:
-            findings.append(Finding(max(match.start(1) - start, 0), match.end() - start, "pronoun"))
-    return findings

@@ -46,7 +46,7 @@ RULES = {
 }
 """What `Screened.held_back` can hold, and what each rule keeps from the screen."""
 
-_BREAK = re.compile(r"[.!?] (?=[A-Z])")
+_BREAK = re.compile(r"(?<!\b[DM]r)(?<!\bMrs)(?<!\bMs)[.!?] (?=[A-Z])")
 """Where a line is cut into the pieces that it is read in: a note without line ends is read by its sentences."""
 _NEAR = 320
 """Characters before the cursor that a rule looks at for what begins there and ends in the generated text."""
