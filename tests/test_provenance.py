@@ -111,6 +111,43 @@ def test_letters_typed_along_a_ghost_do_not_lose_it():
     assert editor.spans() == [GHOST]
 
 
+def test_a_ghost_taken_word_by_word_is_kept_as_far_as_it_was_taken():
+    editor = Editor("Pt alert\nPlan:")
+    editor.provenance.offer(8, GHOST, "mini")
+    editor.replace(8, 8, " and")
+    assert editor.spans() == [" and"]
+    editor.provenance.offer(12, " oriented x", "mini")
+    editor.replace(12, 12, " oriented")
+    assert editor.spans() == [" and", " oriented"]
+    editor.replace(10, 10, "x")
+    assert editor.spans() == [" oriented"]
+
+
+def test_the_rest_of_a_word_that_was_begun_by_hand_is_kept():
+    editor = Editor("Pt alert")
+    editor.provenance.offer(8, GHOST, "mini")
+    for letter in " and or":
+        editor.replace(len(editor.text), len(editor.text), letter)
+    assert editor.spans() == []
+    editor.replace(len(editor.text), len(editor.text), "iented")
+    assert editor.spans() == ["iented"]
+
+
+def test_a_part_that_equals_what_stands_behind_it_is_found_where_it_was_put():
+    editor = Editor("Pt and oriented")
+    editor.provenance.offer(2, " and calm", "mini")
+    editor.replace(2, 2, " and")
+    assert [(span.start, span.end) for span in editor.provenance.accepted()] == [(2, 6)]
+
+
+def test_pasted_text_and_broken_words_are_no_part_of_a_ghost():
+    for put in (" an", " but", " and oriented today", "a"):
+        editor = Editor("Pt alert")
+        editor.provenance.offer(8, GHOST, "mini")
+        editor.replace(8, 8, put)
+        assert editor.spans() == []
+
+
 def test_an_unknown_or_old_offer_is_refused():
     editor = Editor("Pt alert")
     first = editor.provenance.offer(8, GHOST, "mini")

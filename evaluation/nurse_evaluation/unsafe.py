@@ -32,15 +32,15 @@ NAMES = tuple(
     Michael Michelle Mohammed Nancy Nathan Nicholas Nicole Olivia Pamela Patricia Patrick Paul Peter Philip Priya Rachel Raymond
     Rebecca Richard Robert Ronald Ruth Ryan Samantha Samuel Sandra Sarah Scott Sharon Shirley Sophia Stephanie Stephen Steven Susan
     Teresa Theresa Thomas Timothy Tyler Victoria Vincent Virginia William Adams Ahmed Alvarez Anderson Bennett Brooks Campbell
-    Castillo Chen Collins Cooper Davis Diaz Edwards Evans Fernandez Flores Foster Garcia Gomez Gonzalez Gutierrez Hernandez Howard
+    Castillo Chen Collins Cooper Davis Diaz Edwards Evans Fernandez Flores Garcia Gomez Gonzalez Gutierrez Hernandez Howard
     Hughes Jackson Jenkins Jimenez Johnson Jones Kelly Khan Kim Kowalski Lewis Lopez Martin Martinez Mendoza Mitchell Morales Morgan
     Morris Murphy Nguyen Okafor Ortiz Parker Patel Perez Peterson Phillips Powell Ramirez Reed Reyes Richardson Rivera Roberts
-    Robinson Rodriguez Rogers Ruiz Sanchez Sanders Simmons Singh Smith Stewart Sullivan Taylor Thompson Torres Turner Vasquez Walker
+    Robinson Rodriguez Rogers Ruiz Sanchez Sanders Simmons Singh Smith Stewart Sullivan Taylor Thompson Torres Turner Vasquez
     Watson Williams Wilson Wright""".split()
 )
 """First and last names that are no ordinary words."""
 _NAMES = frozenset(name.lower() for name in NAMES)
-_EPONYMS = frozenset("foley braden parkinson alzheimer crohn cushing addison homan homans bell graves thomas jackson martin reed".split())
+_EPONYMS = frozenset("foley braden parkinson alzheimer crohn cushing addison homan homans bell graves".split())
 """Names that a piece of equipment, a scale or a disease has too."""
 _TITLED = re.compile(r"\b(?:Dr|Mr|Mrs|Miss|Prof|Rev)\b\.?\s+([A-Z][a-z]+)")
 _DATED = re.compile(
@@ -118,7 +118,8 @@ def _ending_in(before: str, shown: str) -> Iterator[tuple[str, str]]:
     start = lead.start() if lead else len(before)
     joined = before[start:] + shown
     for word in re.finditer(r"\S+", joined):
-        yield word.group(), joined[max(word.start(), len(before) - start) : word.end()]
+        if word.end() > len(before) - start:
+            yield word.group(), joined[max(word.start(), len(before) - start) : word.end()]
 
 
 def identifier(before: str, shown: str) -> bool:
@@ -139,7 +140,9 @@ def identifier(before: str, shown: str) -> bool:
 
 def banned_abbreviation(before: str, shown: str) -> bool:
     """Whether what is shown holds, or finishes, a form of the Joint Commission's list."""
-    for word, _ in _ending_in(before, shown):
+    for word, new in _ending_in(before, shown):
+        if re.fullmatch(r"[0-9]*\.[0-9]+[a-z%/]*", word, re.I) and not any(char.isdigit() for char in new):
+            continue  # the number was typed
         if re.fullmatch(r"[Uu]/[SsAaOo]\W*|\w/[Uu]\W*", word):
             continue
         parts = [part for part in re.split(r"[/,;()]", word) if part]

@@ -32,7 +32,7 @@ def banned_findings(text: str, before: str) -> list[Finding]:
     joined = lead + text
     findings = []
     for form in _FORMS.finditer(plain(joined)):
-        if form.end() > len(lead):
+        if form.end() > len(lead) or (form.end() == len(lead) and text[:1] in ("/", "-")):  # "u" typed, "/hr" generated
             start = form.start()
             unit = form.group()[0] in "UuIi"
             amount = (_AMOUNT if unit else _WHOLE).search(joined[:start])

@@ -23,6 +23,10 @@ _TITLE = re.compile(r"\b(?:dr|drs|mr|mrs|ms|prof|professor|rev|reverend|dob|mrn|
 _CAPITAL_TITLE = re.compile(
     r"\b(?i:(?:fr|sr|st)\.?|miss|rabbi|sister|brother|nurse|named|name is|name:|called|aka|signed by|signed)[ \t]+(?=[A-Z][a-z])"
 )
+_RELATED = re.compile(
+    r"\b(?i:daughter|son|wife|husband|mother|father|mom|dad|sister|brother|niece|nephew|aunt|uncle|granddaughter|grandson|partner|friend"
+    r"|neighbou?r|fiancee?|hcp|cousin|spouse|caregiver)[ \t,(]+(?=[A-Z][a-z])"
+)
 _AFTER_TITLE = frozenset(
     """
     aware notified paged called informed updated in to at on and is was here will by has from for with or saw seen said stated made the
@@ -97,11 +101,12 @@ def identifier_findings(text: str, before: str, known: frozenset[str], partial: 
     joined = lead + text
     findings += _placed(joined, len(lead), known)
     titled = {match.end() for match in (*_TITLE.finditer(joined), *_CAPITAL_TITLE.finditer(joined))}
+    related = {match.end() for match in _RELATED.finditer(joined)}
     for start, end in word_spans(joined):
         if end <= len(lead):
             continue
         word = joined[start:end]
-        if not _is_known(word, known, start < len(lead)) and _names(joined, start, word, start in titled):
+        if not _is_known(word, known, start < len(lead)) and _names(joined, start, word, start in titled or start in related):
             shape = BLANK if start in titled and start >= len(lead) else ""
             findings.append(Finding(max(start - len(lead), 0), end - len(lead), "identifier", shape))
     return findings
@@ -127,7 +132,7 @@ def _names(joined: str, start: int, word: str, titled: bool) -> bool:
     lower = word.lower()
     lists = _lists()
     if titled and (len(word) > 1 or joined[start + 1 : start + 2] != "/"):
-        return lower not in _AFTER_TITLE and not (word.isupper() and lower in lists["capitals"])
+        return (lower not in _AFTER_TITLE or word.istitle()) and not (word.isupper() and lower in lists["capitals"])
     if lower in _DATES:
         return True
     capital = word[0].isupper() and word[1:].islower()

@@ -62,8 +62,8 @@ _LEAD = 24
 """Characters before the cursor that a name or a grade may begin in."""
 
 _GRADED = "grade|stage|type|class|nyha|mallampati|degree|category|level|phase|para|gravida|factor|trimester|cn|cranial nerves?"
-_ROMAN = re.compile(rf"\b(?:(?i:{_GRADED})[\s:-]+([IVXivx]+)[ab]?|((?<=/)IV|(?!IV\b)[IVX]{{2,}})[ab]?)\b")
-"""A Roman numeral after a word that grades, or of two capitals and more anywhere; IV alone is a vein."""
+_ROMAN = re.compile(rf"\b(?:(?i:{_GRADED})[\s:-]+([IVXivx]+)[ab]?|((?<=/)IV|(?!IV\b)[IVX]{{2,}})[ab]?|(?!(?i:iv)\b)([IVXivx][ivx]+))\b")
+"""A Roman numeral after a word that grades, or of two letters and more anywhere; IV alone is a vein."""
 _BETWEEN = re.compile(r"[ -]+(?:and )?")
 UNIT = re.compile(
     r"\s?(?:%|°\s?[CF]?|(?:mg|mcg|g|gm|kg|mL|ml|cc|L|units?|mEq|mmol|mmHg|bpm|lbs?|cm|mm|hrs?|hours?|mins?|minutes?|days?|weeks?|LPM)\b(?:/(?:hr?|kg|min|day|dL|L|kg/min)\b)?)"
@@ -214,7 +214,7 @@ def _romans(text: str, before: str, known: frozenset[str]) -> list[Finding]:
     lead = before[-_LEAD:]
     findings = []
     for numeral in _ROMAN.finditer(lead + text):
-        group = 1 if numeral.group(1) else 2
+        group = next(number for number in (1, 2, 3) if numeral.group(number))
         start, end = numeral.start(group) - len(lead), numeral.end(group) - len(lead)
         if end > 0 and (start < 0 or _roman(numeral) not in known):
             findings.append(Finding(max(start, 0), end, "number", BLANK if start >= 0 else ""))

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 
 OFFERS_KEPT = 16
 """An editor may accept a ghost some requests after it was offered: it keeps one on the screen while its letters are typed."""
+FEWEST_TAKEN = 2
+"""Characters that come at once where a part of a ghost is taken: typed ones come one by one."""
 EDITS_WAITED = 3
 """Changes of the note after which an accepted ghost that never arrived is given up."""
 
@@ -90,8 +92,9 @@ class Provenance:
         """
         if not self._accepted and not self._offers:
             return
-        start, end = trimmed(before, after, start, end)
         growth = len(after) - len(before)
+        taken = self._taken_in_part(after, start, start + growth) if start == end else None
+        start, end = trimmed(before, after, start, end) if taken is None else (start, end)
         self._accepted = [kept for span in self._accepted if (kept := _moved(span, start, end, growth)) is not None]
         for number, offer in list(self._offers.items()):
             moved = _moved_offer(offer, start, end, growth)
@@ -99,15 +102,34 @@ class Provenance:
                 del self._offers[number]
             else:
                 self._offers[number] = moved
+        if taken is not None:
+            self._keep(taken)
+
+    def _taken_in_part(self, after: str, start: int, end: int) -> Accepted | None:
+        """What was put in at once, where it is a part of a ghost up to the end of a word: so does an editor that takes a ghost word by
+        word, and it runs no command."""
+        if len(after[start:end].strip()) < FEWEST_TAKEN:
+            return None
+        for offer in reversed(self._offers.values()):
+            length = end - offer.start
+            whole = start == offer.start and length == len(offer.text)
+            if offer.time is not None or start < offer.start or whole or not after.startswith(offer.text[:length], offer.start):
+                continue
+            if length <= len(offer.text) and not (after[end - 1].isalnum() and offer.text[length : length + 1].isalnum()):
+                return Accepted(start, end, offer.model, datetime.now(UTC))
+        return None
 
     def _arrived(self, offer: _Offer, text: str) -> bool:
         end = offer.start + len(offer.text)
         if offer.time is None or not text.startswith(offer.text, offer.start):
             return False
-        self._accepted = [span for span in self._accepted if span.end <= offer.start or span.start >= end]
-        self._accepted.append(Accepted(offer.start, end, offer.model, offer.time))
-        self._accepted.sort(key=lambda span: span.start)
+        self._keep(Accepted(offer.start, end, offer.model, offer.time))
         return True
+
+    def _keep(self, accepted: Accepted) -> None:
+        self._accepted = [span for span in self._accepted if span.end <= accepted.start or span.start >= accepted.end]
+        self._accepted.append(accepted)
+        self._accepted.sort(key=lambda span: span.start)
 
     def accepted(self) -> list[Accepted]:
         """What was accepted and stands there unedited, in order of place."""

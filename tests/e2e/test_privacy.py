@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,40 @@ def type_the_note(client: Client) -> list[dict[str, object]]:
     client.notify("textDocument/didChange", {"textDocument": {"uri": URI, "version": 9}, "contentChanges": [{"range": NOTE, "text": NOTE}]})
     client.notify("workspace/didChangeConfiguration", {"settings": {"nurse": {"maxTokens": NOTE, "deadlineMs": 10}}})
     client.ghost(URI, 1, 4)
+    ask_for_features(client)
     client.close(URI)
     assert all("error" in error for error in errors)
     return errors
+
+
+def ask_for_features(client: Client) -> None:
+    """Every other handler, over a note with something for each to find."""
+    client.notify(
+        "workspace/didChangeConfiguration",
+        {"settings": {"nurse": {"diagnosticsIdentifiers": True, "provenanceHints": True, "snippets": True}}},
+    )
+    client.insert(URI, 3, 0, "FBC sent, BP ___/___, lasix 40mg QD, seen by Dr. Zebulon\n\n")
+    document = {"textDocument": {"uri": URI}}
+    place, span = {"line": 3, "character": 1}, {"start": {"line": 3, "character": 0}, "end": {"line": 3, "character": 50}}
+    for method in ("documentSymbol", "foldingRange", "semanticTokens/full"):
+        assert client.request(f"textDocument/{method}", document) is not None
+    client.request("textDocument/hover", {**document, "position": place})
+    client.request("textDocument/documentHighlight", {**document, "position": {"line": 3, "character": 15}})
+    actions = client.request("textDocument/codeAction", {**document, "range": span, "context": {"diagnostics": []}})
+    assert len(actions) > 2
+    empty = {"start": {"line": 4, "character": 0}, "end": {"line": 4, "character": 0}}
+    client.request("textDocument/codeAction", {**document, "range": empty, "context": {"diagnostics": []}})
+    client.request("completionItem/resolve", {"label": "HOB xanthochromia"})
+    items = client.begin_ghost(URI, 3, 56).result()["items"]
+    for item in items:
+        client.insert(URI, 3, 56, item["insertText"])
+        client.request("workspace/executeCommand", item["command"])
+    for command in ("nurse.listBlanks", "nurse.provenance", "nurse.confirm"):
+        client.request("workspace/executeCommand", {"command": command, "arguments": [{"uri": URI}]})
+    for command in ("nurse.accepted", "nurse.provenance", "nurse.zebulon"):
+        client.begin("workspace/executeCommand", {"command": command, "arguments": [NOTE]}).message()
+    client.request("nurse/document", {"uri": URI})
+    time.sleep(0.5)  # diagnostics come after a pause
 
 
 @pytest.mark.parametrize("level", LEVELS)
