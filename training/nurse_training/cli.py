@@ -24,7 +24,7 @@ from nurse_training.describe import describe_bank, describe_notes
 from nurse_training.noteevents import FORMATS, Note, NotesError, ReadCounts, read_notes, write_notes
 from nurse_training.phrasebank import PhraseBank, read_bank
 from nurse_training.recipe import Recipe, RecipeError, launch_command, parameter_count, read_recipe, recipe_names
-from nurse_training.synthesize import SHARES, Written, synthesize
+from nurse_training.synthesize import SHARES, Written, share_of_note, synthesize
 
 if TYPE_CHECKING:
     from nurse_training.prepare import Prepared
@@ -200,6 +200,10 @@ def run(
     except (FileNotFoundError, NotesError, ValueError) as error:
         fail(str(error))
     _write_graph(out, [note.text for note in _bank().notes if note.held_out])
+    if chosen.data.ngram_notes:
+        from nurse_training.mixing import add_mixture
+
+        scores |= add_mixture(out, prepared)
     typer.echo(json.dumps({"out": str(out), **scores}))
 
 
@@ -244,10 +248,28 @@ def synthetic_data(recipe: Recipe, folder: Path) -> Prepared:
     if (folder / "manifest.json").exists():
         return read_prepared(folder)
     bank, data = _bank(), recipe.data
-    validation = synthesize(bank, data.validation_notes, data.seed, "validation", whole_share=0.3)
+    validation = synthesize(bank, data.validation_notes, data.seed, "validation", data.validation_whole_share)
     with progress_bar("writing notes", data.notes) as progress:
         notes = _good_notes(_counted(synthesize(bank, data.notes, data.seed, "train", data.whole_share), progress))
-        return prepare_notes(notes, recipe, folder, _good_notes(validation), "nurse-train synth")
+        prepared = prepare_notes(notes, recipe, folder, _good_notes(validation), "nurse-train synth")
+    if data.ngram_notes:
+        _count_synthetic(bank, recipe, folder)
+    return prepared
+
+
+def _count_synthetic(bank: PhraseBank, recipe: Recipe, folder: Path) -> None:
+    """Counts the n-gram of the checkpoint to come: each whole note once, and statements put together anew for the rest of the notes."""
+    from tokenizers import Tokenizer
+
+    from nurse_lsp.ngram import FILE
+    from nurse_training.mixing import count_notes
+
+    data = recipe.data
+    whole = sum(share_of_note(note) == "train" for note in bank.notes)
+    with progress_bar("counting", data.ngram_notes) as progress:
+        written = synthesize(bank, data.ngram_notes, data.seed + 1, "train", min(1.0, whole / data.ngram_notes))
+        counts = count_notes(Tokenizer.from_file(str(folder / "tokenizer.json")), _good_notes(_counted(written, progress)))
+    counts.save(folder / FILE)
 
 
 def _good_notes(written: Iterable[Written]) -> Iterator[Note]:

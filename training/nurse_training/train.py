@@ -37,6 +37,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from nurse_lsp.note import BEGIN, END
 from nurse_training.noteevents import written_aside
+from nurse_training.optimizer import make_optimizer
 from nurse_training.prepare import Prepared, token_id
 from nurse_training.recipe import Recipe, as_dict
 
@@ -157,6 +158,16 @@ class ScheduledTrainer(Trainer):
     """The Trainer with a learning rate that can follow the clock."""
 
     schedule: Schedule
+    recipe: Recipe
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> Optimizer:
+        """Muon where the recipe names it, else the Trainer's own AdamW."""
+        train = self.recipe.train
+        if self.optimizer is None and train.optimizer == "muon":
+            assert isinstance(self.model, torch.nn.Module)
+            self.optimizer = make_optimizer(self.model, train.learning_rate, train.weight_decay, train.adam_beta2)
+        made: Optimizer = super().create_optimizer(model)
+        return made
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
         """`LambdaLR` keeps the schedule's state in the checkpoint, since it is an object and no function."""
@@ -280,7 +291,7 @@ def run(recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None
         eval_dataset=validation_rows,
         callbacks=[clock, *([EarlyStoppingCallback(patience)] if patience else [])],
     )
-    trainer.schedule = schedule
+    trainer.schedule, trainer.recipe = schedule, recipe
     trainer.remove_callback(PrinterCallback)
     _train_until_told(trainer, clock, folder, say)
     model: LlamaForCausalLM = trainer.model  # type: ignore[assignment]
