@@ -137,3 +137,12 @@ def test_what_is_observed_is_what_is_mixed():
     expected = (parts * table[buckets[:, 0], buckets[:, 1] + 1]).sum(axis=1)
     rows = np.exp(MixtureRuntime(Network(), ngram(), weights()).forward_each(ids[:-1]))
     np.testing.assert_allclose(rows[np.arange(6), ids[1:]], expected, rtol=1e-4)
+
+
+def test_parts_can_be_left_out_and_the_rest_still_sums_to_one():
+    table = np.array(weights().only(["network", "note"]).table)
+    assert not table[:, :, 1].any()
+    np.testing.assert_allclose(table.sum(axis=2), 1, atol=1e-3)
+    for wrong in (["note"], ["networks"], []):
+        with pytest.raises(ValueError, match="network"):
+            weights().only(wrong)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nurse_lsp.completion import Completer, load_completer
 from nurse_lsp.engine import Engine
+from nurse_lsp.mixture import MixtureRuntime
 from nurse_lsp.models import CheckpointError, resolve
 from nurse_lsp.ngram import FILE, NGram, NGramRuntime
 from nurse_lsp.settings import Settings
@@ -21,21 +22,38 @@ NO_DEADLINE_MS = 60_000
 """Figures of quality must not depend on how busy the machine is."""
 
 
-def load_predictor(model: str, threads: int = 0) -> Completer:
+def load_predictor(model: str, threads: int = 0, parts: Sequence[str] = ()) -> Completer:
     """A completer over what `--model` names: a checkpoint's name or folder, or a folder of `nurse-eval baseline`.
 
+    Args:
+        model: the name or folder.
+        threads: of the network; 0 leaves the choice to it.
+        parts: of a mixture, those to keep; none keeps all.
+
     Raises:
-        ModelError: no such model, or it cannot be loaded; the message says what to do.
+        ModelError: no such model, or it cannot be loaded or has no such parts; the message says what to do.
     """
     settings = Settings(model=model, deadline_ms=NO_DEADLINE_MS, threads=threads)
     folder = resolve(model)
     if not (folder / FILE).exists() or (folder / "config.json").exists():
-        return load_completer(settings)
+        return _with_parts(load_completer(settings), parts)
     try:
         engine = Engine(NGramRuntime(NGram.load(folder / FILE)), Vocabulary.from_file(folder / "tokenizer.json"))
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     return Completer(engine, settings, folder.name)
+
+
+def _with_parts(completer: Completer, parts: Sequence[str]) -> Completer:
+    runtime = completer.engine.session.runtime
+    if parts and isinstance(runtime, MixtureRuntime):
+        try:
+            runtime.weights = runtime.weights.only(parts)
+        except ValueError as error:
+            raise CheckpointError(f"--parts {error}") from error
+    elif parts:
+        raise CheckpointError(f"--parts: '{completer.name}' is no mixture")
+    return completer
 
 
 def model_record(model: str) -> dict[str, str]:

@@ -63,6 +63,18 @@ class Weights:
             raise ValueError(f"the card's 'mixture' is no table of weights: shape {table.shape}")
         return cls(tuple(tuple((float(a), float(b), float(c)) for a, b, c in row) for row in table))
 
+    def only(self, kept: Sequence[str]) -> Weights:
+        """The weights with some of `PARTS` left out, to measure what each is worth.
+
+        Raises:
+            ValueError: a name is no part, or neither network nor n-gram is kept: the note alone cannot say a new word.
+        """
+        unknown = sorted(set(kept) - set(PARTS))
+        if unknown or not {"network", "ngram"} & set(kept):
+            raise ValueError(f"{', '.join(kept) or 'nothing'}: name parts of {', '.join(PARTS)}, network or ngram among them")
+        table = np.array(self.table) * [name in kept for name in PARTS] + [1e-9 * (name in kept and name != "note") for name in PARTS]
+        return Weights.read(_renormalised(table).tolist())
+
     def of(self, ngram_matched: int, note_matched: int) -> tuple[float, float, float]:
         """Weights at a place."""
         return self.table[min(ngram_matched, len(self.table) - 1)][note_matched + 1]

@@ -50,11 +50,16 @@ class GraphNetwork:
         """Nothing is kept from one text to the next."""
 
 
-def count_notes(tokenizer: Tokenizer, notes: Iterable[Note]) -> Counts:
-    """Counts the n-grams of notes, each different text once: what is said again only because it was sampled again tells nothing new."""
+def count_notes(tokenizer: Tokenizer, notes: Iterable[Note], words: Sequence[str] = ()) -> Counts:
+    """Counts the n-grams of notes, each different text once: what is said again only because it was sampled again tells nothing new.
+
+    Args:
+        words: counted once each, without a context of their own: rare words that may have to be finished from their first letters.
+    """
     begin, end = token_id(tokenizer, BEGIN), token_id(tokenizer, END)
     texts = list(dict.fromkeys(training_text(note.text) for note in notes))
     parts = [[begin, *encoding.ids, end] for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    parts += [encoding.ids for encoding in tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)]
     stream = np.fromiter((token for part in parts for token in part), np.int64)
     starts = np.zeros(len(stream), np.bool_)
     starts[np.cumsum([0, *(len(part) for part in parts[:-1])])] = True

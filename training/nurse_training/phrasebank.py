@@ -131,6 +131,8 @@ class PhraseBank:
     notes: list[WholeNote] = field(default_factory=list)
     conditions: dict[str, Condition] = field(default_factory=dict)
     drugs: dict[str, Drug] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    """Words that a note may need though no note here holds them: the n-gram learns their spelling."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -209,6 +211,13 @@ def read_prose(path: Path, bank: PhraseBank) -> None:
         bank.notes.append(note)
 
 
+def read_words(path: Path, bank: PhraseBank) -> None:
+    """Adds a list of words, one a line."""
+    words = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    bank.faults += [f"{path.name}: more than one word in a line: {word}" for word in words if len(word.split()) > 1]
+    bank.words += words
+
+
 def _note_faults(note: WholeNote, allowed: range) -> list[str]:
     """What breaks a rule in a whole note."""
     words = len(note.text.split())
@@ -269,6 +278,8 @@ def read_bank(folder: Path = FOLDER) -> PhraseBank:
         _read(read_notes, path, bank)
     for path in sorted((folder / "prose").glob("*.txt")):
         _read(read_prose, path, bank)
+    for path in sorted((folder / "words").glob("*.txt")):
+        read_words(path, bank)
     keys = frozenset(bank.conditions) or None
     seen: dict[str, str] = {}
     for statement in bank.statements:

@@ -35,6 +35,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
+from nurse_lsp.models import tokenizer_file
 from nurse_lsp.note import BEGIN, END
 from nurse_training.noteevents import written_aside
 from nurse_training.optimizer import make_optimizer
@@ -263,12 +264,32 @@ def planned_steps(recipe: Recipe, rows: int) -> int:
     return max(1, int(train.num_train_epochs * rows / (train.per_device_train_batch_size * train.gradient_accumulation_steps)))
 
 
-def run(recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None] = print) -> tuple[LlamaForCausalLM, dict[str, float]]:
+def _first_weights(recipe: Recipe, tokenizer: Tokenizer, data: Path, start_from: Path | None) -> LlamaForCausalLM:
+    """Random weights of the recipe's shape, or those of a checkpoint."""
+    config = model_config(recipe, tokenizer)
+    if start_from is None:
+        return LlamaForCausalLM(config)
+    model = LlamaForCausalLM.from_pretrained(str(start_from), dtype=torch.float32, local_files_only=True)
+    shape = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")
+    differing = [f"{name} {getattr(model.config, name)}" for name in shape if getattr(model.config, name) != getattr(config, name)]
+    if tokenizer_file(start_from).read_bytes() != tokenizer_file(data).read_bytes():
+        raise ValueError(f"{data} was prepared with another tokenizer than that of {start_from}: leave --data out, or prepare it anew.")
+    if differing:
+        raise ValueError(f"{start_from} has another shape than the recipe: {', '.join(differing)}.")
+    return model
+
+
+def run(
+    recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None] = print, start_from: Path | None = None
+) -> tuple[LlamaForCausalLM, dict[str, float]]:
     """Trains, or goes on training; returns the best model and its scores on the validation notes.
+
+    Args:
+        start_from: a checkpoint whose weights the run begins with; None begins with random ones.
 
     Raises:
         Interrupted: Ctrl-C; the same command goes on.
-        ValueError: `out` holds a run of another recipe.
+        ValueError: `out` holds a run of another recipe, or `start_from` has another shape.
     """
     folder = out / "run"
     folder.mkdir(parents=True, exist_ok=True)
@@ -285,7 +306,7 @@ def run(recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None
     clock = RunClock(schedule, folder, say)
     patience = recipe.train.early_stopping_patience
     trainer = ScheduledTrainer(
-        model=LlamaForCausalLM(model_config(recipe, tokenizer)),
+        model=_first_weights(recipe, tokenizer, prepared.folder, start_from),
         args=training_arguments(recipe, folder, steps),
         train_dataset=train_rows,
         eval_dataset=validation_rows,
