@@ -33,6 +33,9 @@ class BigramRuntime:
         self.passes.append(list(input_ids))
         return self.table[self.ids[-1]]
 
+    def forward_each(self, input_ids: Sequence[int]) -> np.ndarray:
+        return np.stack([self.forward([token]) for token in input_ids])
+
     def crop(self, length: int) -> None:
         assert length <= len(self.ids)
         del self.ids[length:]

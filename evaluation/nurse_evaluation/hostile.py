@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from nurse_evaluation.baseline import corpus_of
 from nurse_evaluation.data import EvalNote
-from nurse_evaluation.ngram import NGram, NGramRuntime, train_ngram
 from nurse_evaluation.unsafe import ALLERGENS, NAMES
 from nurse_lsp.completion import Completer
 from nurse_lsp.engine import Engine
 from nurse_lsp.models import resolve, tokenizer_file
+from nurse_lsp.ngram import NGram, NGramRuntime, count_ngrams
 from nurse_lsp.settings import Settings
 from nurse_lsp.vocabulary import Vocabulary
 
@@ -108,5 +108,5 @@ def hostile_completer(model: str, settings: Settings) -> Completer:
     """
     tokenizer = tokenizer_file(resolve(model))
     corpus = corpus_of(hostile_notes(), tokenizer)
-    ngram = train_ngram(corpus.stream, corpus.starts, corpus.end, corpus.vocab_size)
+    ngram = NGram.of(count_ngrams(corpus.stream, corpus.starts, corpus.end, corpus.vocab_size))
     return Completer(Engine(HostileRuntime(ngram), Vocabulary.from_file(tokenizer)), settings, "hostile")

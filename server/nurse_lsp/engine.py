@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nurse_lsp import ngram
 from nurse_lsp.limits import Limits, OutOfTime
-from nurse_lsp.models import CheckpointError, check_checkpoint, tokenizer_file
+from nurse_lsp.models import CheckpointError, check_checkpoint, read_card, tokenizer_file
 from nurse_lsp.vocabulary import Vocabulary
 
 log = logging.getLogger("nurse_lsp.engine")
@@ -46,6 +47,9 @@ class Runtime(Protocol):
         Returns:
             Logits of what follows the last of them, (vocab_size,).
         """
+
+    def forward_each(self, input_ids: Sequence[int]) -> Logits:
+        """Reads tokens onto the cache; logits of what follows each of them, (n, vocab_size)."""
 
     def crop(self, length: int) -> None:
         """Forgets what was read after the first `length` tokens."""
@@ -291,9 +295,21 @@ def load_engine(folder: Path, threads: int = 0) -> Engine:
         vocabulary = Vocabulary.from_file(path)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    engine = Engine(_load_runtime(folder, threads), vocabulary)
+    engine = Engine(_mixed(_load_runtime(folder, threads), folder), vocabulary)
     engine.warm_up()
     return engine
+
+
+def _mixed(network: Runtime, folder: Path) -> Runtime:
+    """The network with the checkpoint's n-gram and the note's own words, where the checkpoint has weights for them."""
+    if not (folder / ngram.FILE).exists():
+        return network
+    from nurse_lsp.mixture import MixtureRuntime, Weights
+
+    try:
+        return MixtureRuntime(network, ngram.NGram.load(folder / ngram.FILE), Weights.read(read_card(folder).get("mixture")))
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}. Copy it again, or remove {ngram.FILE} to run the network alone.") from error
 
 
 def _load_runtime(folder: Path, threads: int) -> Runtime:
