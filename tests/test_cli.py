@@ -12,6 +12,8 @@ import pytest
 
 from nurse_lsp.client import server_command
 from nurse_lsp.models import MODELS
+from tests.checkpoints import make_endless
+from tests.conftest import with_graph
 
 NOTE = "NPN\nNeuro: Pt calm and\n"
 
@@ -152,3 +154,14 @@ def test_nothing_heavy_is_imported_before_a_model_is_loaded(module):
     code = f"import sys, {module}; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_explain_names_the_rules_and_no_word_of_what_they_held_back(tmp_path, tmp_path_factory):
+    painful = with_graph(make_endless(tmp_path_factory.mktemp("painful"), " pain"))
+    note = tmp_path / "b.note"
+    note.write_text("Pt reports pain.\nPt denies ", "utf-8")
+    place = (str(note), "--line", "1", "--column", "10", "--model", str(painful), "--explain")
+    reasons = json.loads(run("complete", *place, "--json").stdout)["explain"]
+    assert {(reason["path"], reason["rule"]) for reason in reasons} == {("ghost", "polarity"), ("menu", "polarity")}
+    assert all("pain" not in reason["meaning"] for reason in reasons)
+    assert "ghost: polarity: a finding that the note denies" in run("complete", *place).stdout

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nurse_lsp.client import Client
+from tests.checkpoints import make_endless
+from tests.conftest import with_graph
 from tests.e2e.servers import running, wait_for
 
 URI = "untitled:b.note"
@@ -245,3 +247,23 @@ def test_a_closed_note_is_forgotten(reader):
 @pytest.mark.parametrize("method", ["documentSymbol", "foldingRange"])
 def test_a_note_that_is_not_open_has_nothing(reader, method):
     assert reader.client.request(f"textDocument/{method}", {"textDocument": {"uri": "untitled:unknown"}}) == []
+
+
+def test_what_the_guard_held_back_is_counted_by_rule_and_never_quoted(tmp_path_factory):
+    painful = with_graph(make_endless(tmp_path_factory.mktemp("painful"), " pain"))
+    with running(painful, options={"maxTokens": 3}) as client:
+        assert client.wait_ready() == ""
+        client.open(URI, "Pt reports pain.\nPt denies ")
+        assert client.ghost(URI, 1, 10) == ""
+        told: list[dict[str, object]] = []
+
+        def counted() -> bool:
+            while not client.notifications.empty():
+                message = client.notifications.get()
+                told.extend([message["params"]] if message["method"] == "nurse/status" else [])
+            return any(status["heldBack"] for status in told)
+
+        wait_for(counted)
+        last = told[-1]
+    assert last["state"] == "ready" and last["heldBack"] == {"polarity": 1}
+    assert not any(word in str(last) for word in ("reports", "denies", "pain."))
