@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from nurse_lsp.engine import PREFILL_CHUNK, Engine, PrefixSession, load_engine
+from nurse_lsp.engine import Engine, load_engine
 from nurse_lsp.limits import Cancelled, Limits, OutOfTime
+from nurse_lsp.session import PREFILL_CHUNK, PrefixSession
 from nurse_lsp.vocabulary import Vocabulary
 from tests.checkpoints import LINES, train_tokenizer
 
@@ -32,6 +33,11 @@ class BigramRuntime:
         self.ids += input_ids
         self.passes.append(list(input_ids))
         return self.table[self.ids[-1]]
+
+    def forward_each(self, input_ids: Sequence[int]) -> np.ndarray:
+        start = len(self.ids)
+        self.forward(input_ids)
+        return self.table[self.ids[start:]]
 
     def crop(self, length: int) -> None:
         assert length <= len(self.ids)

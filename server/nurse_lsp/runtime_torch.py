@@ -40,19 +40,27 @@ class TorchRuntime:
         model.train(False)
         self._cache = DynamicCache(config=model.config)
         self._device = next(model.parameters()).device
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+        self._can_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
         text_config = model.config.get_text_config()
         self.vocab_size = _rows(model.get_output_embeddings())  # type: ignore[no-untyped-call]
         self.context = int(getattr(text_config, "max_position_embeddings", 0) or getattr(text_config, "max_seq_len", 0) or 2048)
 
-    @torch.inference_mode()
     def forward(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
         """Reads tokens onto the cache; logits of what follows the last, (vocab_size,), float32."""
+        return self._run(input_ids, 1)[0]
+
+    def forward_each(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Reads tokens onto the cache; logits of what follows each of them, (n, vocab_size), float32."""
+        return self._run(input_ids, len(input_ids))
+
+    @torch.inference_mode()
+    def _run(self, input_ids: Sequence[int], rows: int) -> NDArray[np.float32]:
         ids = torch.tensor([list(input_ids)], device=self._device)
         past = self._cache.get_seq_length()
         mask = torch.ones(1, past + ids.shape[1], dtype=torch.long, device=self._device)
-        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **self._last_only)
-        logits: NDArray[np.float32] = output.logits[0, -1].float().cpu().numpy().astype(np.float32, copy=False)
+        wanted = {"logits_to_keep": rows} if self._can_keep else {}
+        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **wanted)
+        logits: NDArray[np.float32] = output.logits[0, -rows:].float().cpu().numpy().astype(np.float32, copy=False)
         return logits
 
     def crop(self, length: int) -> None:
