@@ -73,20 +73,6 @@ def test_every_token_is_read_after_the_window_that_serving_shows(graph):
     assert negative_log_likelihood(engine, text, 200, 40) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_a_runtime_with_rows_gives_the_same(endless):
-    completer = completer_of(endless)
-    engine = completer.engine
-    with_rows = negative_log_likelihood(engine, TEXT, 200, 40)
-
-    class Plain:
-        def __init__(self, runtime):
-            self.vocab_size, self.context, self.forward, self.crop = runtime.vocab_size, runtime.context, runtime.forward, runtime.crop
-
-    assert hasattr(engine.session.runtime, "forward_each")
-    engine.session.runtime = Plain(engine.session.runtime)
-    assert negative_log_likelihood(engine, TEXT, 200, 40) == pytest.approx(with_rows, rel=1e-4)
-
-
 def test_an_empty_note_costs_nothing(tiny):
     assert negative_log_likelihood(completer_of(tiny).engine, "", 200, 40) == 0
 

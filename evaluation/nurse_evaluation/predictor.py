@@ -6,13 +6,8 @@ In: what `--model` was given. Out: a `Completer`, and the record of what it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
 
 from nurse_evaluation.ngram import FILE, NGram, NGramRuntime
 from nurse_lsp.completion import Completer, load_completer
@@ -23,14 +18,6 @@ from nurse_lsp.vocabulary import Vocabulary
 
 NO_DEADLINE_MS = 60_000
 """Figures of quality must not depend on how busy the machine is."""
-
-
-@runtime_checkable
-class RowRuntime(Protocol):
-    """A runtime that can give the logits after each token of one pass."""
-
-    def forward_each(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Reads tokens onto the cache; logits after each of them, (n, vocab_size)."""
 
 
 def load_predictor(model: str, threads: int = 0) -> Completer:

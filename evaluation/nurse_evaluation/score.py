@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from nurse_evaluation.data import EvalNote
 from nurse_evaluation.intervals import ratio
-from nurse_evaluation.predictor import RowRuntime
 from nurse_lsp.completion import Completer
-from nurse_lsp.engine import Engine, Runtime
+from nurse_lsp.engine import Engine
 from nurse_lsp.limits import Limits
 from nurse_lsp.note import training_text
 
@@ -133,7 +132,7 @@ def negative_log_likelihood(engine: Engine, text: str, limit: int, room: int) ->
         end = start + 1
         while end < len(ids) - 1 and end - start < ROWS and _cut(engine, ids[: end + 1], room, limit) == cut:
             end += 1
-        total += _nats(_logits_after_each(runtime, ids[start:end]), ids[start + 1 : end + 1])
+        total += _nats(runtime.forward_each(ids[start:end]), ids[start + 1 : end + 1])
         start = end
     engine.session.forget()
     return total
@@ -142,13 +141,6 @@ def negative_log_likelihood(engine: Engine, text: str, limit: int, room: int) ->
 def _cut(engine: Engine, ids: list[int], room: int, limit: int) -> int:
     """How many of the tokens serving would leave out in front."""
     return len(ids) - len(engine.window(ids, room, limit))
-
-
-def _logits_after_each(runtime: Runtime, tokens: list[int]) -> NDArray[np.float32]:
-    """Logits after each of the tokens, read onto the cache, (n, vocab_size)."""
-    if isinstance(runtime, RowRuntime):
-        return runtime.forward_each(tokens)
-    return np.stack([runtime.forward([token]) for token in tokens])
 
 
 def _nats(logits: NDArray[np.float32], targets: Sequence[int]) -> float:

@@ -155,13 +155,13 @@ class Completer:
             return known
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
-        trimmed = limits.over
-        phrase = Phrase("", not trimmed)
+        late = limits.over
+        phrase = Phrase("")
         if words and words[0].probability >= self._thresholds.first_word:
             phrase = self._phrase(context, words[0], limits)
         shown = self._shown(before, phrase.text)
-        answer = Answer(shown.text, shown.held_back, phrase.whole and not trimmed)
-        if note and (answer.whole or answer.ghost):
+        answer = Answer(shown.text, shown.held_back, phrase.late or late)
+        if note and (answer.ghost or not answer.late):
             self.memory.keep(note, before, self.settings, answer)
         return answer
 

@@ -23,8 +23,8 @@ class Answer:
     ghost: str
     """Screened; empty where nothing may be shown."""
     held_back: tuple[str, ...] = ()
-    whole: bool = True
-    """False where the deadline ended it: asked again at the same place, there may be more."""
+    late: bool = False
+    """Whether the deadline ended it: asked again at the same place, there may be more."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Memory:
         """The answer for this very text, or what is left of the latest ghost that was typed up to here; None where neither is known."""
         self._follow(settings)
         place = _place(note, before)
-        if (known := self._answers.get(place)) is not None and known.whole:
+        if (known := self._answers.get(place)) is not None and not known.late:
             self._answers.move_to_end(place)
             return known
         for earlier, answer in reversed(self._answers.items()):
@@ -66,7 +66,7 @@ class Memory:
                 continue
             if before.endswith(answer.ghost[:typed]) and _digest(before[:-typed]) == earlier.digest:
                 self._answers.move_to_end(earlier)
-                return Answer(answer.ghost[typed:], answer.held_back, answer.whole)
+                return Answer(answer.ghost[typed:], answer.held_back, answer.late)
         return None
 
     def forget(self, note: str) -> None:

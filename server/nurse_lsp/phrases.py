@@ -1,6 +1,6 @@
 """The words that most likely follow a cursor, one after the other: what a ghost is made of.
 
-In: the note before the cursor. Out: bytes that continue it, and whether anything but doubt or a stop rule ended them. Each word is
+In: the note before the cursor. Out: bytes that continue it, and whether the deadline ended them. Each word is
 found by the search that would find it if the words before had been typed, from the prompt that would then be built. So what is left of a
 phrase while somebody types it is what a fresh search gives at that cursor.
 """
@@ -44,8 +44,8 @@ class Phrase:
     """What was found after a cursor."""
 
     text: str
-    whole: bool
-    """False where the deadline or the number of tokens ended it: there may be more to say."""
+    late: bool = False
+    """Whether the deadline ended it: asked again, there may be more to say."""
 
 
 def read_context(engine: Engine, before: str, max_tokens: int, context_tokens: int) -> Context:
@@ -86,9 +86,8 @@ class Writer:
         before = context.before
         text = sure = _readable(word.text[len(context.typed) :])
         tokens = len(word.ids)
-        whole = True
         try:
-            while not stop(text) and (whole := tokens < max_tokens):
+            while not stop(text) and tokens < max_tokens:
                 sign, probability = self.engine.separator([*context.ids, *word.ids], limits)
                 if not sign or probability < self.thresholds.separator:
                     break
@@ -99,13 +98,13 @@ class Writer:
                 context = read_context(self.engine, before + text, max_tokens, context_tokens)
                 found = self._next(context, limits)
                 if found is None or limits.over:
-                    return Phrase(sure if sign.isspace() else text, not limits.over)
+                    return Phrase(sure if sign.isspace() else text, limits.over)
                 word = found
                 text += _readable(word.text[len(context.typed) :])
                 tokens += len(word.ids)
         except OutOfTime:
-            return Phrase(sure, False)
-        return Phrase(text, whole)
+            return Phrase(sure, True)
+        return Phrase(text)
 
     def _next(self, context: Context, limits: Limits) -> Word | None:
         """The likeliest next word where it is likely enough. No search is begun where no token is."""

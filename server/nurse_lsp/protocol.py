@@ -7,6 +7,7 @@ In: messages of an editor. Out: the server's `notes`, kept equal to the editor's
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -46,6 +47,7 @@ class NoteProtocol(LanguageServerProtocol):
             before, note = note, self._server.changed(note, change, document.version)
             self._server.features.edited(document.uri, before, note, change)
         self._server.notes[document.uri] = note
+        self._server.pace.key(time.monotonic())
         self._server.cancel_all(document.uri)
 
     def structure_message(self, data: dict[str, object]) -> object:
@@ -73,4 +75,4 @@ class NoteProtocol(LanguageServerProtocol):
         self._server.cancel_all(params.text_document.uri)
         self._server.notes.pop(params.text_document.uri, None)
         self._server.features.closed(params.text_document.uri)
-        self._server.forget_cache()
+        self._server.forget(params.text_document.uri)

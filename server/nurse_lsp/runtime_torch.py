@@ -47,7 +47,8 @@ class TorchRuntime:
 
     def forward(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
         """Reads tokens onto the cache; logits of what follows the last, (vocab_size,), float32."""
-        return self._run(input_ids, 1)[0]
+        logits: NDArray[np.float32] = self._run(input_ids, 1).reshape(-1)
+        return logits
 
     def forward_each(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
         """Reads tokens onto the cache; logits of what follows each of them, (n, vocab_size), float32."""
