@@ -35,9 +35,7 @@ class BigramRuntime:
         return self.table[self.ids[-1]]
 
     def forward_each(self, input_ids: Sequence[int]) -> np.ndarray:
-        start = len(self.ids)
-        self.forward(input_ids)
-        return self.table[self.ids[start:]]
+        return np.stack([self.forward([token]) for token in input_ids])
 
     def crop(self, length: int) -> None:
         assert length <= len(self.ids)

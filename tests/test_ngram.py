@@ -13,21 +13,25 @@ from typer.testing import CliRunner
 from nurse_evaluation.baseline import build_baseline
 from nurse_evaluation.cli import app
 from nurse_evaluation.data import DataError, read_data
-from nurse_evaluation.ngram import FALLBACK_DISCOUNTS, FILE, NGram, NGramRuntime, estimate_discounts, train_ngram
 from nurse_evaluation.predictor import load_predictor
 from nurse_lsp.limits import Limits
 from nurse_lsp.models import CheckpointError
+from nurse_lsp.ngram import FALLBACK_DISCOUNTS, FILE, Counts, NGram, NGramRuntime, count_ngrams, estimate_discounts
 from nurse_lsp.note import training_text
 from tests.checkpoints import LINES
 
 BEGIN, END = 0, 1
 
 
-def trained(notes: list[list[int]], vocab_size: int, order: int = 5, fill: int = 0) -> NGram:
+def counted(notes: list[list[int]], vocab_size: int, order: int = 5, fill: int = 0) -> Counts:
     parts = [[BEGIN, *note, END] for note in notes]
     starts = np.array([index == 0 for part in parts for index in range(len(part))] + [False] * fill)
     stream = [token for part in parts for token in part] + [END] * fill
-    return train_ngram(np.array(stream, np.int64), starts, END, vocab_size, order)
+    return count_ngrams(np.array(stream, np.int64), starts, END, vocab_size, order)
+
+
+def trained(notes: list[list[int]], vocab_size: int, order: int = 5, fill: int = 0) -> NGram:
+    return NGram.of(counted(notes, vocab_size, order, fill))
 
 
 def test_a_bigram_is_what_the_formula_gives_by_hand():
@@ -80,8 +84,9 @@ def test_a_sequence_seen_again_and_again_is_expected():
 
 
 def test_the_file_gives_the_same_model_again(tmp_path):
-    model = trained([[2, 3, 4], [2, 3, 5]], vocab_size=8)
-    model.save(tmp_path / FILE)
+    counts = counted([[2, 3, 4], [2, 3, 5]], vocab_size=8)
+    model = NGram.of(counts)
+    counts.save(tmp_path / FILE)
     again = NGram.load(tmp_path / FILE)
     for context in ([], [0], [2], [0, 2, 3]):
         np.testing.assert_array_equal(again.distribution(context), model.distribution(context))

@@ -38,6 +38,9 @@ class Uniform:
     def forward(self, input_ids):
         return np.zeros(self.vocab_size, np.float32)
 
+    def forward_each(self, input_ids):
+        return np.zeros((len(input_ids), self.vocab_size), np.float32)
+
     def crop(self, length):
         pass
 
@@ -71,6 +74,14 @@ def test_every_token_is_read_after_the_window_that_serving_shows(graph):
         logits = engine.session.read(engine.window(ids[:index], 40, 200), Limits()).astype(np.float64)
         wanted += float(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[ids[index]])
     assert negative_log_likelihood(engine, text, 200, 40) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_torchs_rows_are_what_its_single_passes_give(endless):
+    runtime = completer_of(endless).engine.session.runtime
+    rows = runtime.forward_each([5, 6, 7, 8])
+    runtime.crop(0)
+    np.testing.assert_allclose(rows, np.stack([runtime.forward([token]) for token in (5, 6, 7, 8)]), rtol=1e-4, atol=1e-4)
+    runtime.crop(0)
 
 
 def test_an_empty_note_costs_nothing(tiny):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from nurse_evaluation.data import DataError, fingerprint, read_data
-from nurse_evaluation.ngram import FILE, NGram, train_ngram
 from nurse_lsp.models import resolve, tokenizer_file
+from nurse_lsp.ngram import FILE, Counts, count_ngrams
 from nurse_lsp.note import BEGIN, END, training_text
 
 BATCH = 1000
@@ -53,18 +53,28 @@ def build_baseline(data: Path, model: str, out: Path) -> dict[str, int | str]:
         ModelError: no such model.
     """
     corpus = _prepared_corpus(data, model) if (data / "manifest.json").exists() else _notes_corpus(data, model or "mini")
-    ngram = train_ngram(corpus.stream, corpus.starts, corpus.end, corpus.vocab_size)
+    counts = count_ngrams(corpus.stream, corpus.starts, corpus.end, corpus.vocab_size)
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)  # n-grams hold what they were counted on
     shutil.copyfile(corpus.tokenizer, out / "tokenizer.json")
-    ngram.save(out / FILE)
-    card = {"name": "ngram", "form": f"{ngram.order}-gram", "data": {"fingerprint": corpus.fingerprint, "tokens": len(corpus.stream)}}
+    counts.save(out / FILE)
+    card = {
+        "name": "ngram",
+        "form": f"{len(counts.orders)}-gram",
+        "data": {"fingerprint": corpus.fingerprint, "tokens": len(corpus.stream)},
+    }
     (out / "nurse.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
-    return {"out": str(out), "order": ngram.order, "tokens": len(corpus.stream), **_sizes(ngram), "bytes": (out / FILE).stat().st_size}
+    return {
+        "out": str(out),
+        "order": len(counts.orders),
+        "tokens": len(corpus.stream),
+        **_sizes(counts),
+        "bytes": (out / FILE).stat().st_size,
+    }
 
 
-def _sizes(ngram: NGram) -> dict[str, int]:
-    return {f"ngrams_{number}": len(level.tokens) for number, level in enumerate(ngram.levels, 1)}
+def _sizes(counts: Counts) -> dict[str, int]:
+    return {f"ngrams_{number}": len(grams.token) for number, grams in enumerate(counts.orders, 1)}
 
 
 def _prepared_corpus(folder: Path, model: str) -> Corpus:

@@ -117,6 +117,9 @@ ModelOption = Annotated[
 DataOption = Annotated[Path, typer.Option("--data", help="JSONL with `text`, a folder of .note files, or a prepared folder.")]
 NotesOption = Annotated[int, typer.Option("--notes", min=0, help="Notes to measure on, spread evenly over the data; 0 takes all.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, max=64, help="Threads of the model; 0 leaves the choice to it.")]
+PartsOption = Annotated[
+    str, typer.Option("--parts", metavar="NAMES", help="Of a mixture, the parts to keep, commas between: network, ngram, note.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -147,6 +150,7 @@ def score(
     notes: NotesOption = 0,
     cursors: Annotated[int, typer.Option(min=0, help="Places in each note where the next ten words are asked for.")] = 8,
     threads: ThreadsOption = 0,
+    parts: PartsOption = "",
     json_output: JsonOption = False,
 ) -> None:
     """Bits per byte, and exact match of the next 1 to 10 words, with 95 % intervals over patients."""
@@ -157,10 +161,10 @@ def score(
         from nurse_evaluation.score import figures, score_notes
 
         found = read_data(data, notes)
-        completer = load_predictor(model, threads)
+        completer = load_predictor(model, threads, _names(parts))
         progress.update(progress.task_ids[0], total=len(found))
         result = figures(score_notes(completer, found, cursors, lambda: progress.advance(progress.task_ids[0])))
-        record = {**model_record(model), "data": data.name, "data_sha256": fingerprint(found)}
+        record = {**model_record(model), "parts": parts, "data": data.name, "data_sha256": fingerprint(found)}
     if json_output:
         typer.echo(json.dumps({**result, **record, "wall_s": round(time.perf_counter() - started, 1)}))
         return
@@ -180,6 +184,7 @@ def keystrokes(
         bool, typer.Option("--ghosts", help="Whole ghosts as the product shows them, not one likeliest word at every key.")
     ] = False,
     threads: ThreadsOption = 0,
+    parts: PartsOption = "",
     json_output: JsonOption = False,
 ) -> None:
     """Keystrokes saved for an honest typist who takes right words with one key each."""
@@ -190,13 +195,13 @@ def keystrokes(
         from nurse_evaluation.predictor import load_predictor, model_record
 
         found = read_data(data, notes)
-        completer = load_predictor(model, threads)
+        completer = load_predictor(model, threads, _names(parts))
         task = progress.task_ids[0]
         progress.update(task, total=sum(len(note.text) for note in found))
         ask = ghost_offers(completer) if ghosts else word_offers(completer)
         typed = type_notes(found, ask, lambda count: progress.advance(task, count), keeps_end=not ghosts, guarded=guarded or ghosts)
         result = figures(typed)
-        record = {**model_record(model), "data": data.name, "data_sha256": fingerprint(found)}
+        record = {**model_record(model), "parts": parts, "data": data.name, "data_sha256": fingerprint(found)}
     offers = "ghosts" if ghosts else "guarded words" if guarded else "words"
     if json_output:
         seconds = round(time.perf_counter() - started, 1)
@@ -204,6 +209,10 @@ def keystrokes(
         return
     typer.echo(f"keystrokes saved  {result['keystrokes_saved']:6.3f}  {result['keystrokes_saved_ci95']}")
     typer.echo(f"{result['keys']} keys for {result['characters']} characters; {len(found)} notes of {data.name}, {offers} of '{model}'")
+
+
+def _names(parts: str) -> list[str]:
+    return [name.strip() for name in parts.split(",") if name.strip()]
 
 
 @contextmanager

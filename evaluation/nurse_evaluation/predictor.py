@@ -6,13 +6,15 @@ In: what `--model` was given. Out: a `Completer`, and the record of what it was.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from nurse_evaluation.ngram import FILE, NGram, NGramRuntime
 from nurse_lsp.completion import Completer, load_completer
 from nurse_lsp.engine import Engine
+from nurse_lsp.mixture import MixtureRuntime
 from nurse_lsp.models import CheckpointError, resolve
+from nurse_lsp.ngram import FILE, NGram, NGramRuntime
 from nurse_lsp.settings import Settings
 from nurse_lsp.vocabulary import Vocabulary
 
@@ -20,16 +22,21 @@ NO_DEADLINE_MS = 60_000
 """Figures of quality must not depend on how busy the machine is."""
 
 
-def load_predictor(model: str, threads: int = 0) -> Completer:
+def load_predictor(model: str, threads: int = 0, parts: Sequence[str] = ()) -> Completer:
     """A completer over what `--model` names: a checkpoint's name or folder, or a folder of `nurse-eval baseline`.
 
+    Args:
+        model: the name or folder.
+        threads: of the network; 0 leaves the choice to it.
+        parts: of a mixture, those to keep; none keeps all.
+
     Raises:
-        ModelError: no such model, or it cannot be loaded; the message says what to do.
+        ModelError: no such model, or it cannot be loaded or has no such parts; the message says what to do.
     """
     settings = Settings(model=model, deadline_ms=NO_DEADLINE_MS, threads=threads)
     folder = resolve(model)
-    if not (folder / FILE).exists():
-        return load_completer(settings)
+    if not (folder / FILE).exists() or (folder / "config.json").exists():
+        return _with_parts(load_completer(settings), parts)
     try:
         engine = Engine(NGramRuntime(NGram.load(folder / FILE)), Vocabulary.from_file(folder / "tokenizer.json"))
     except ValueError as error:
@@ -37,11 +44,23 @@ def load_predictor(model: str, threads: int = 0) -> Completer:
     return Completer(engine, settings, folder.name)
 
 
+def _with_parts(completer: Completer, parts: Sequence[str]) -> Completer:
+    runtime = completer.engine.session.runtime
+    if parts and isinstance(runtime, MixtureRuntime):
+        try:
+            runtime.weights = runtime.weights.only(parts)
+        except ValueError as error:
+            raise CheckpointError(f"--parts {error}") from error
+    elif parts:
+        raise CheckpointError(f"--parts: '{completer.name}' is no mixture")
+    return completer
+
+
 def model_record(model: str) -> dict[str, str]:
     """What a result file says of the model: its name, the hash of what was run, the version of this package."""
     folder = resolve(model)
-    runnable = next((path for name in (FILE, "onnx/model.onnx", "model.safetensors") if (path := folder / name).exists()), None)
-    return {"model": model, "model_sha256": _sha256(runnable) if runnable else "", "version": _version()}
+    parts = [path for name in ("onnx/model.onnx", FILE, "nurse.json") if (path := folder / name).exists()]
+    return {"model": model, "model_sha256": _sha256(parts or sorted(folder.glob("*.safetensors"))), "version": _version()}
 
 
 def _version() -> str:
@@ -51,6 +70,8 @@ def _version() -> str:
         return ""
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nurse_lsp import ngram
 from nurse_lsp.drafts import FILE as DRAFTS
 from nurse_lsp.drafts import Drafts, DraftTable
 from nurse_lsp.limits import Limits, OutOfTime
-from nurse_lsp.models import CheckpointError, check_checkpoint, tokenizer_file
+from nurse_lsp.models import CheckpointError, check_checkpoint, read_card, tokenizer_file
 from nurse_lsp.session import Logits, PrefixSession, Runtime
 from nurse_lsp.vocabulary import Vocabulary
 
@@ -252,7 +253,7 @@ def load_engine(folder: Path, threads: int = 0) -> Engine:
         vocabulary = Vocabulary.from_file(path)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    engine = Engine(_load_runtime(folder, threads), vocabulary, Drafts(_load_table(folder)))
+    engine = Engine(_mixed(_load_runtime(folder, threads), folder), vocabulary, Drafts(_load_table(folder)))
     engine.warm_up()
     return engine
 
@@ -262,6 +263,18 @@ def _load_table(folder: Path) -> DraftTable | None:
         return DraftTable.load(folder)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / DRAFTS}: no table of drafts. Write it again: nurse-train drafts {folder}") from error
+
+
+def _mixed(network: Runtime, folder: Path) -> Runtime:
+    """The network with the checkpoint's n-gram and the note's own words, where the checkpoint has weights for them."""
+    if not (folder / ngram.FILE).exists():
+        return network
+    from nurse_lsp.mixture import MixtureRuntime, Weights
+
+    try:
+        return MixtureRuntime(network, ngram.NGram.load(folder / ngram.FILE), Weights.read(read_card(folder).get("mixture")))
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}. Copy it again, or remove {ngram.FILE} to run the network alone.") from error
 
 
 def _load_runtime(folder: Path, threads: int) -> Runtime:

@@ -24,7 +24,7 @@ from nurse_training.describe import describe_bank, describe_notes
 from nurse_training.noteevents import FORMATS, Note, NotesError, ReadCounts, read_notes, write_notes
 from nurse_training.phrasebank import PhraseBank, read_bank
 from nurse_training.recipe import Recipe, RecipeError, launch_command, parameter_count, read_recipe, recipe_names
-from nurse_training.synthesize import SHARES, Written, synthesize
+from nurse_training.synthesize import SHARES, Written, share_of_note, synthesize
 
 if TYPE_CHECKING:
     from nurse_training.prepare import Prepared
@@ -181,6 +181,9 @@ def run(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value over the recipe's, e.g. max_seconds=600.")] = None,
     data: Annotated[Path | None, typer.Option(help="A prepared folder; without it notes are synthesised.")] = None,
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("checkpoint"),
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder whose weights and tokenizer to begin with; else from nothing.")
+    ] = None,
 ) -> None:
     """Train a recipe; the same command goes on after an interruption."""
     chosen = _recipe(recipe, overrides)
@@ -191,15 +194,20 @@ def run(
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     command = "nurse-train " + shlex.join(["run", recipe, *(overrides or []), "--out", "FOLDER", *(["--data", "DIR"] if data else [])])
+    command += " --start-from FOLDER" if start_from else ""
     try:
-        prepared = read_prepared(data) if data else synthetic_data(chosen, out / "run" / "data")
-        model, scores = train(chosen, prepared, out, lambda line: console.print(line, highlight=False))
+        prepared = read_prepared(data) if data else synthetic_data(chosen, out / "run" / "data", start_from)
+        model, scores = train(chosen, prepared, out, lambda line: console.print(line, highlight=False), start_from)
         write_checkpoint(model, chosen, prepared, out, command, scores, finished_steps(out / "run"))
     except Interrupted as error:
         fail(str(error), 1)
     except (FileNotFoundError, NotesError, ValueError) as error:
         fail(str(error))
     _write_graph(out, [note.text for note in _bank().notes if note.held_out])
+    if chosen.data.ngram_notes:
+        from nurse_training.mixing import add_mixture
+
+        scores |= add_mixture(out, prepared)
     typer.echo(json.dumps({"out": str(out), **scores}))
 
 
@@ -236,18 +244,44 @@ def _write_graph(folder: Path, texts: list[str], as_json: bool = False) -> None:
         console.print(str(report), highlight=False)
 
 
-def synthetic_data(recipe: Recipe, folder: Path) -> Prepared:
-    """The recipe's own corpus, synthesised and prepared once; validation holds wording that training never sees."""
+def synthetic_data(recipe: Recipe, folder: Path, start_from: Path | None = None) -> Prepared:
+    """The recipe's own corpus, synthesised and prepared once; validation holds wording that training never sees.
+
+    Args:
+        start_from: a checkpoint whose tokenizer is kept.
+    """
+    from tokenizers import Tokenizer
+
+    from nurse_lsp.models import tokenizer_file
     from nurse_training.prepare import prepare as prepare_notes
     from nurse_training.prepare import read_prepared
 
     if (folder / "manifest.json").exists():
         return read_prepared(folder)
     bank, data = _bank(), recipe.data
-    validation = synthesize(bank, data.validation_notes, data.seed, "validation", whole_share=0.3)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(start_from))) if start_from else None
+    validation = synthesize(bank, data.validation_notes, data.seed, "validation", data.validation_whole_share)
     with progress_bar("writing notes", data.notes) as progress:
         notes = _good_notes(_counted(synthesize(bank, data.notes, data.seed, "train", data.whole_share), progress))
-        return prepare_notes(notes, recipe, folder, _good_notes(validation), "nurse-train synth")
+        prepared = prepare_notes(notes, recipe, folder, _good_notes(validation), "nurse-train synth", tokenizer=tokenizer)
+    if data.ngram_notes:
+        _count_synthetic(bank, recipe, folder)
+    return prepared
+
+
+def _count_synthetic(bank: PhraseBank, recipe: Recipe, folder: Path) -> None:
+    """Counts the n-gram of the checkpoint to come: each whole note once, and statements put together anew for the rest of the notes."""
+    from tokenizers import Tokenizer
+
+    from nurse_lsp.ngram import FILE
+    from nurse_training.mixing import count_notes
+
+    data = recipe.data
+    whole = sum(share_of_note(note) == "train" for note in bank.notes)
+    with progress_bar("counting", data.ngram_notes) as progress:
+        written = synthesize(bank, data.ngram_notes, data.seed + 1, "train", min(1.0, whole / data.ngram_notes))
+        counts = count_notes(Tokenizer.from_file(str(folder / "tokenizer.json")), _good_notes(_counted(written, progress)), bank.words)
+    counts.save(folder / FILE)
 
 
 def _good_notes(written: Iterable[Written]) -> Iterator[Note]:

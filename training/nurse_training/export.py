@@ -125,7 +125,7 @@ def measure_loss(folder: Path, model: PreTrainedModel, graph: Path, texts: Seque
     windows = [window for window in windows if len(window) > 1]
     if not windows:
         raise ExportError("The text to measure the loss on has fewer than two tokens.")
-    session = _session(graph)
+    session = open_graph(graph)
     return Loss(
         _bits(windows, lambda ids: _torch_logits(model, ids)) / text_bytes,
         _bits(windows, lambda ids: graph_logits(session, ids)) / text_bytes,
@@ -165,7 +165,8 @@ def _torch_logits(model: PreTrainedModel, ids: Sequence[int]) -> Logits:
     return logits
 
 
-def _session(graph: Path) -> InferenceSession:
+def open_graph(graph: Path) -> InferenceSession:
+    """A session over a graph, with as many threads as ONNX Runtime likes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -59,7 +59,10 @@ NOTE_STYLES = frozenset(
 )
 STATEMENT_WORDS = range(3, 41)
 NOTE_WORDS = range(70, 281)
+PROSE_WORDS = range(8, 321)
+"""A note of `prose/` may be a single section of a longer one."""
 
+_PROSE_HEADER = re.compile(r"^=== (\S+) (\S+)[ \t]*\n", re.M)
 SLOT = re.compile(r"\{([^{}]*)\}")
 SIDED = re.compile(r"\b(left|right) (arm|leg|hip|knee|foot|hand|wrist|ankle|shoulder|lung|chest|eye|ear|breast|side|flank|groin)\b", re.I)
 
@@ -128,6 +131,8 @@ class PhraseBank:
     notes: list[WholeNote] = field(default_factory=list)
     conditions: dict[str, Condition] = field(default_factory=dict)
     drugs: dict[str, Drug] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    """Words that a note may need though no note here holds them: the n-gram learns their spelling."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -191,12 +196,35 @@ def read_notes(path: Path, bank: PhraseBank) -> None:
     """Adds the whole notes of one file to the bank."""
     for entry in yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader) or []:
         note = WholeNote(entry["id"], entry["place"], entry["style"], str(entry["text"]).rstrip() + "\n", path.parent.name == "held_out")
-        words = len(note.text.split())
-        if note.place not in PLACES or note.style not in NOTE_STYLES:
-            bank.faults.append(f"{path.name} {note.id}: place '{note.place}' or style '{note.style}' is unknown")
-        if words not in NOTE_WORDS:
-            bank.faults.append(f"{path.name} {note.id}: {words} words; {NOTE_WORDS.start} to {NOTE_WORDS.stop - 1} are allowed")
+        bank.faults += [f"{path.name} {note.id}: {fault}" for fault in _note_faults(note, NOTE_WORDS)]
         bank.notes.append(note)
+
+
+def read_prose(path: Path, bank: PhraseBank) -> None:
+    """Adds the whole notes of a text file, each after its `=== PLACE STYLE` line, to the bank."""
+    before, *parts = _PROSE_HEADER.split(path.read_text("utf-8"))
+    if before.strip():
+        bank.faults.append(f"{path.name}: text before the first '=== PLACE STYLE'")
+    for number, (place, style, text) in enumerate(zip(parts[::3], parts[1::3], parts[2::3], strict=True), 1):
+        note = WholeNote(f"{path.stem}-{number:03}", place, style, text.strip("\n") + "\n", held_out=False)
+        bank.faults += [f"{path.name} {note.id}: {fault}" for fault in _note_faults(note, PROSE_WORDS)]
+        bank.notes.append(note)
+
+
+def read_words(path: Path, bank: PhraseBank) -> None:
+    """Adds a list of words, one a line."""
+    words = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    bank.faults += [f"{path.name}: more than one word in a line: {word}" for word in words if len(word.split()) > 1]
+    bank.words += words
+
+
+def _note_faults(note: WholeNote, allowed: range) -> list[str]:
+    """What breaks a rule in a whole note."""
+    words = len(note.text.split())
+    faults = [] if words in allowed else [f"{words} words; {allowed.start} to {allowed.stop - 1} are allowed"]
+    if note.place not in PLACES or note.style not in NOTE_STYLES:
+        faults.append(f"place '{note.place}' or style '{note.style}' is unknown")
+    return faults
 
 
 def read_conditions(path: Path, bank: PhraseBank) -> None:
@@ -248,6 +276,10 @@ def read_bank(folder: Path = FOLDER) -> PhraseBank:
         _read(read_statements, path, bank)
     for path in sorted([*(folder / "notes").glob("*.yaml"), *(folder / "held_out").glob("*.yaml")]):
         _read(read_notes, path, bank)
+    for path in sorted((folder / "prose").glob("*.txt")):
+        _read(read_prose, path, bank)
+    for path in sorted((folder / "words").glob("*.txt")):
+        read_words(path, bank)
     keys = frozenset(bank.conditions) or None
     seen: dict[str, str] = {}
     for statement in bank.statements:

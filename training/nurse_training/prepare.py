@@ -117,6 +117,7 @@ def prepare(
     validation: Iterable[Note] | None = None,
     source: str = "synthetic",
     on_note: Callable[[int], None] | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Prepared:
     """Writes the prepared folder.
 
@@ -124,6 +125,7 @@ def prepare(
         validation: notes of other patients, to validate with; None takes them out of `notes` by patient.
         source: what the manifest says that the notes came from.
         on_note: called with the number of notes read, every hundred notes.
+        tokenizer: of the model that training goes on from; None learns one from the training notes.
 
     Raises:
         ValueError: there is nothing to train on, or a patient of `validation` is in `notes` too.
@@ -133,7 +135,7 @@ def prepare(
     texts, subjects, fingerprint = _split_texts(notes, recipe.data.seed, validation, on_note)
     if not texts["train"]:
         raise ValueError(f"{source} gives no note to train on.")
-    tokenizer = train_tokenizer(texts["train"], recipe.data.vocab_size)
+    tokenizer = tokenizer or train_tokenizer(texts["train"], recipe.data.vocab_size)
     begin, end, pad = (token_id(tokenizer, token) for token in (BEGIN, END, PAD))
     with written_aside(folder / "tokenizer.json") as aside:
         tokenizer.save(str(aside))

@@ -32,6 +32,10 @@ class DataPart:
     """Share of them that are whole notes written by hand."""
     validation_notes: int = 160
     """Synthetic notes of wording that training never sees, to choose the best checkpoint by."""
+    validation_whole_share: float = 0.8
+    """Share of them that are whole notes written by hand: what the weights of the mixture are fitted on should read like real notes."""
+    ngram_notes: int = 0
+    """Synthetic notes that the checkpoint's n-gram is counted on, every whole note once among them; 0 leaves the network alone."""
     vocab_size: int = 6144
     """Size of the byte-level BPE, special tokens included."""
     block_size: int = 512
@@ -53,6 +57,8 @@ class ModelPart:
 class TrainPart:
     """Settings of `transformers.TrainingArguments` under their own names, and a few of ours."""
 
+    optimizer: str = "adamw"
+    """`adamw`, or `muon`: Muon for the matrices inside the layers (`optimizer.py`), AdamW for the rest."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     adam_beta2: float = 0.98

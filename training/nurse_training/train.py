@@ -35,8 +35,10 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
+from nurse_lsp.models import tokenizer_file
 from nurse_lsp.note import BEGIN, END
 from nurse_training.noteevents import written_aside
+from nurse_training.optimizer import make_optimizer
 from nurse_training.prepare import Prepared, token_id
 from nurse_training.recipe import Recipe, as_dict
 
@@ -157,6 +159,16 @@ class ScheduledTrainer(Trainer):
     """The Trainer with a learning rate that can follow the clock."""
 
     schedule: Schedule
+    recipe: Recipe
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> Optimizer:
+        """Muon where the recipe names it, else the Trainer's own AdamW."""
+        train = self.recipe.train
+        if self.optimizer is None and train.optimizer == "muon":
+            assert isinstance(self.model, torch.nn.Module)
+            self.optimizer = make_optimizer(self.model, train.learning_rate, train.weight_decay, train.adam_beta2)
+        made: Optimizer = super().create_optimizer(model)
+        return made
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
         """`LambdaLR` keeps the schedule's state in the checkpoint, since it is an object and no function."""
@@ -252,12 +264,32 @@ def planned_steps(recipe: Recipe, rows: int) -> int:
     return max(1, int(train.num_train_epochs * rows / (train.per_device_train_batch_size * train.gradient_accumulation_steps)))
 
 
-def run(recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None] = print) -> tuple[LlamaForCausalLM, dict[str, float]]:
+def _first_weights(recipe: Recipe, tokenizer: Tokenizer, data: Path, start_from: Path | None) -> LlamaForCausalLM:
+    """Random weights of the recipe's shape, or those of a checkpoint."""
+    config = model_config(recipe, tokenizer)
+    if start_from is None:
+        return LlamaForCausalLM(config)
+    model = LlamaForCausalLM.from_pretrained(str(start_from), dtype=torch.float32, local_files_only=True)
+    shape = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")
+    differing = [f"{name} {getattr(model.config, name)}" for name in shape if getattr(model.config, name) != getattr(config, name)]
+    if tokenizer_file(start_from).read_bytes() != tokenizer_file(data).read_bytes():
+        raise ValueError(f"{data} was prepared with another tokenizer than that of {start_from}: leave --data out, or prepare it anew.")
+    if differing:
+        raise ValueError(f"{start_from} has another shape than the recipe: {', '.join(differing)}.")
+    return model
+
+
+def run(
+    recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None] = print, start_from: Path | None = None
+) -> tuple[LlamaForCausalLM, dict[str, float]]:
     """Trains, or goes on training; returns the best model and its scores on the validation notes.
+
+    Args:
+        start_from: a checkpoint whose weights the run begins with; None begins with random ones.
 
     Raises:
         Interrupted: Ctrl-C; the same command goes on.
-        ValueError: `out` holds a run of another recipe.
+        ValueError: `out` holds a run of another recipe, or `start_from` has another shape.
     """
     folder = out / "run"
     folder.mkdir(parents=True, exist_ok=True)
@@ -274,13 +306,13 @@ def run(recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None
     clock = RunClock(schedule, folder, say)
     patience = recipe.train.early_stopping_patience
     trainer = ScheduledTrainer(
-        model=LlamaForCausalLM(model_config(recipe, tokenizer)),
+        model=_first_weights(recipe, tokenizer, prepared.folder, start_from),
         args=training_arguments(recipe, folder, steps),
         train_dataset=train_rows,
         eval_dataset=validation_rows,
         callbacks=[clock, *([EarlyStoppingCallback(patience)] if patience else [])],
     )
-    trainer.schedule = schedule
+    trainer.schedule, trainer.recipe = schedule, recipe
     trainer.remove_callback(PrinterCallback)
     _train_until_told(trainer, clock, folder, say)
     model: LlamaForCausalLM = trainer.model  # type: ignore[assignment]

@@ -1,13 +1,15 @@
-"""A 5-gram over a model's own tokens: the cheap thing that every model must beat.
+"""A 5-gram over a model's own tokens: a part of `mini` (`mixture.py`), and the cheap thing that every model must beat.
 
-In: token ids. Out: `NGram`, a proper distribution over the next token, kept in one `.npz` file; `NGramRuntime` lets the engine,
-the Completer and every score run over it as over a network. Interpolated modified Kneser-Ney after Chen and Goodman (1998), section 3,
-with a discount of 1, 2, and 3 or more for each order; the unigram is interpolated with the uniform distribution.
+In: token ids. Out: `NGram`, a proper distribution over the next token, its counts kept in one `.npz` file; `NGramRuntime` lets the
+engine, the Completer and every score run over it as over a network. Interpolated modified Kneser-Ney after Chen and Goodman (1998),
+section 3, with a discount of 1, 2, and 3 or more for each order; the unigram is interpolated with the uniform distribution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE = "ngram.npz"
-"""The model's file in its folder, beside `tokenizer.json` and the card."""
+"""The counts' file in a checkpoint folder, beside `tokenizer.json` and the card."""
 ORDER = 5
 CONTEXT = 1 << 20
 """Positions that the runtime says it holds: it looks at the last four only."""
@@ -54,16 +56,22 @@ class NGram:
 
     def distribution(self, context: Sequence[int]) -> NDArray[np.float64]:
         """P(next token | context), (vocab_size,), sums to 1."""
+        return self.predict(context)[0]
+
+    def predict(self, context: Sequence[int]) -> tuple[NDArray[np.float64], int]:
+        """P(next token | context), and how many of the context's last tokens were seen together."""
         result = np.full(self.vocab_size, 1 / self.vocab_size)
+        matched = 0
         for length in range(min(self.order, len(context) + 1)):
             node = self._find(context[len(context) - length :])
             if node is None:
                 break
+            matched = length
             level = self.levels[length]
             low, high = int(level.first[node]), int(level.first[node + 1])
             result *= level.backoff[node]
             result[level.tokens[low:high]] += level.probabilities[low:high]
-        return result
+        return result, matched
 
     def _find(self, tokens: Sequence[int]) -> int | None:
         """Node of an n-gram, None where it was never seen."""
@@ -75,31 +83,20 @@ class NGram:
                 return None
         return node
 
-    def save(self, path: Path) -> None:
-        """Writes the one file, aside and then renamed."""
-        arrays: dict[str, NDArray[np.generic]] = {"vocab_size": np.array(self.vocab_size), "order": np.array(self.order)}
-        for number, level in enumerate(self.levels, 1):
-            arrays |= {f"{name}_{number}": getattr(level, name) for name in ("tokens", "probabilities", "first", "backoff")}
-        aside = path.with_name(path.name + ".part")
-        with aside.open("wb") as out:
-            np.savez(out, allow_pickle=False, **arrays)
-        aside.replace(path)
+    @classmethod
+    def of(cls, counts: Counts) -> NGram:
+        """The model of what was counted."""
+        parents = [1, *(len(grams.token) for grams in counts.orders)]
+        return cls([_level(grams, size) for grams, size in zip(counts.orders, parents, strict=False)], counts.vocab_size)
 
     @classmethod
     def load(cls, path: Path) -> NGram:
-        """Reads what `save` wrote.
+        """The model of the counts in a file.
 
         Raises:
             ValueError: it is no such file; the message names it.
         """
-        try:
-            with np.load(path) as arrays:
-                numbers = range(1, int(arrays["order"]) + 1)
-                names = ("tokens", "probabilities", "first", "backoff")
-                levels = [Level(*(arrays[f"{name}_{number}"] for name in names)) for number in numbers]
-                return cls(levels, int(arrays["vocab_size"]))
-        except (KeyError, OSError, ValueError) as error:
-            raise ValueError(f"{path}: no n-gram of nurse-eval baseline ({type(error).__name__})") from error
+        return cls.of(Counts.load(path))
 
 
 class NGramRuntime:
@@ -125,44 +122,16 @@ class NGramRuntime:
         del self._ids[length:]
 
 
-def train_ngram(stream: Ids, starts: NDArray[np.bool_], end: int, vocab_size: int, order: int = ORDER) -> NGram:
-    """Counts, discounts, and the model.
-
-    Args:
-        stream: (n,) token ids, one note after the other.
-        starts: (n,) True where a note, or a piece of one, begins: no n-gram reaches over it.
-        end: the token after which a note is over; what fills the rest of a row is the same token again and is left out.
-        vocab_size: tokens that the model can say.
-        order: tokens of the longest n-gram.
-    """
-    follows = ~starts
-    follows[1:] &= stream[:-1] != end
-    valid = follows | starts
-    nodes = np.zeros(len(stream), np.int64)
-    grams: list[_Grams] = []
-    for length in range(1, order + 1):
-        if length > 1:
-            valid = valid[:-1] & follows[length - 1 :]
-        at = np.flatnonzero(valid)
-        keys, first, inverse, counts = np.unique(
-            nodes[at] * vocab_size + stream[at + length - 1], return_index=True, return_inverse=True, return_counts=True
-        )
-        if grams:
-            grams[-1].count_contexts(nodes[at[first] + 1], alone=length == 2)
-        grams.append(_Grams(keys // vocab_size, keys % vocab_size, counts.astype(np.int64)))
-        nodes = np.full(len(stream), -1, np.int64)
-        nodes[at] = inverse
-    parents = [1, *(len(level.token) for level in grams)]
-    return NGram([_level(level, size) for level, size in zip(grams, parents, strict=False)], vocab_size)
-
-
 @dataclass
-class _Grams:
+class Grams:
     """The different n-grams of one order, sorted by parent, then token."""
 
     parent: Ids
+    """(n,) which (n-1)-gram each one begins with."""
     token: Ids
+    """(n,) its last token."""
     counts: Ids
+    """(n,) how often it was seen; for the lower orders in how many different contexts (Kneser-Ney)."""
 
     def count_contexts(self, suffixes: Ids, alone: bool) -> None:
         """Puts Kneser-Ney's count of a lower order in place of the plain one: in how many different contexts an n-gram was seen.
@@ -178,7 +147,83 @@ class _Grams:
         self.counts = contexts if alone else np.where(contexts == 0, self.counts, contexts)
 
 
-def _level(grams: _Grams, parents: int) -> Level:
+@dataclass(frozen=True)
+class Counts:
+    """All that an n-gram model is made of; a file of it holds small whole numbers and packs to about two bytes an n-gram."""
+
+    orders: tuple[Grams, ...]
+    vocab_size: int
+
+    def save(self, path: Path) -> None:
+        """Writes the one file, aside and then renamed."""
+        arrays: dict[str, NDArray[np.generic]] = {"vocab_size": np.array(self.vocab_size), "order": np.array(len(self.orders))}
+        parents = 1
+        for number, grams in enumerate(self.orders, 1):
+            children = np.bincount(grams.parent, minlength=parents)
+            parents = len(grams.token)
+            columns = {"tokens": grams.token, "counts": grams.counts, "children": children}
+            arrays |= {f"{name}_{number}": _smallest(column) for name, column in columns.items()}
+        aside = path.with_name(path.name + ".part")
+        with aside.open("wb") as out:
+            np.savez_compressed(out, allow_pickle=False, **arrays)
+        aside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Counts:
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: it is no such file; the message names it.
+        """
+        try:
+            with np.load(path) as arrays:
+                orders = [_grams(arrays, number) for number in range(1, int(arrays["order"]) + 1)]
+                return cls(tuple(orders), int(arrays["vocab_size"]))
+        except (KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path}: no n-gram of ours ({type(error).__name__})") from error
+
+
+def _grams(arrays: Mapping[str, NDArray[np.int64]], number: int) -> Grams:
+    children = arrays[f"children_{number}"]
+    parent = np.repeat(np.arange(len(children)), children)
+    return Grams(parent, arrays[f"tokens_{number}"].astype(np.int64), arrays[f"counts_{number}"].astype(np.int64))
+
+
+def _smallest(column: Ids) -> NDArray[np.generic]:
+    return column.astype(np.min_scalar_type(int(column.max(initial=0))))
+
+
+def count_ngrams(stream: Ids, starts: NDArray[np.bool_], end: int, vocab_size: int, order: int = ORDER) -> Counts:
+    """Counts all n-grams of a text.
+
+    Args:
+        stream: (n,) token ids, one note after the other.
+        starts: (n,) True where a note, or a piece of one, begins: no n-gram reaches over it.
+        end: the token after which a note is over; what fills the rest of a row is the same token again and is left out.
+        vocab_size: tokens that the model can say.
+        order: tokens of the longest n-gram.
+    """
+    follows = ~starts
+    follows[1:] &= stream[:-1] != end
+    valid = follows | starts
+    nodes = np.zeros(len(stream), np.int64)
+    orders: list[Grams] = []
+    for length in range(1, order + 1):
+        if length > 1:
+            valid = valid[:-1] & follows[length - 1 :]
+        at = np.flatnonzero(valid)
+        keys, first, inverse, counts = np.unique(
+            nodes[at] * vocab_size + stream[at + length - 1], return_index=True, return_inverse=True, return_counts=True
+        )
+        if orders:
+            orders[-1].count_contexts(nodes[at[first] + 1], alone=length == 2)
+        orders.append(Grams(keys // vocab_size, keys % vocab_size, counts.astype(np.int64)))
+        nodes = np.full(len(stream), -1, np.int64)
+        nodes[at] = inverse
+    return Counts(tuple(orders), vocab_size)
+
+
+def _level(grams: Grams, parents: int) -> Level:
     parent, counts = grams.parent, grams.counts
     discounts = np.array([0.0, *estimate_discounts(counts)])[np.minimum(counts, 3)]
     totals = np.bincount(parent, counts, parents)
