@@ -239,7 +239,7 @@ def load_completer(settings: Settings) -> Completer:
 
     folder = resolve(settings.model)
     name = settings.model if settings.model in MODELS else folder.name
-    return Completer(load_engine(folder, settings.threads), settings, name, Thresholds.of_card(read_card(folder)))
+    return Completer(load_engine(folder, settings.threads, settings.precision), settings, name, Thresholds.of_card(read_card(folder)))
 
 
 def _inside_word(text: str, offset: int) -> bool:

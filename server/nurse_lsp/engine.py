@@ -237,12 +237,13 @@ def best_words(found: dict[bytes, Word], agreeing: float, count: int) -> list[Wo
     return [replace(word, probability=min(1.0, word.probability / agreeing)) for word in best] if agreeing else []
 
 
-def load_engine(folder: Path, threads: int = 0) -> Engine:
+def load_engine(folder: Path, threads: int = 0, precision: str = "auto") -> Engine:
     """An engine over the checkpoint in `folder`. Takes seconds.
 
     Args:
         folder: the checkpoint.
         threads: of the network; 0 leaves the choice to the runtime.
+        precision: of its weights, as `Settings.precision`.
 
     Raises:
         CheckpointError: a file is missing or damaged; the message names it.
@@ -253,7 +254,7 @@ def load_engine(folder: Path, threads: int = 0) -> Engine:
         vocabulary = Vocabulary.from_file(path)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    engine = Engine(_mixed(_load_runtime(folder, threads), folder), vocabulary, Drafts(_load_table(folder)))
+    engine = Engine(_mixed(_load_runtime(folder, threads, precision), folder), vocabulary, Drafts(_load_table(folder)))
     engine.warm_up()
     return engine
 
@@ -277,14 +278,15 @@ def _mixed(network: Runtime, folder: Path) -> Runtime:
         raise CheckpointError(f"{folder}: {error}. Copy it again, or remove {ngram.FILE} to run the network alone.") from error
 
 
-def _load_runtime(folder: Path, threads: int) -> Runtime:
+def _load_runtime(folder: Path, threads: int, precision: str) -> Runtime:
     """ONNX Runtime over the checkpoint's int8 graph where it has one, else torch."""
     from nurse_lsp import runtime_onnx
 
-    try:
-        return runtime_onnx.load_runtime(folder, threads)
-    except FileNotFoundError:
-        log.info("no graph in the checkpoint: torch is used. Faster: nurse-train export %s", folder)
+    if precision in {"auto", "int8"}:
+        try:
+            return runtime_onnx.load_runtime(folder, threads)
+        except FileNotFoundError:
+            log.warning("no graph in the checkpoint: torch is used. Faster: nurse-train export %s", folder)
     try:
         from nurse_lsp.runtime_torch import load_runtime
     except ImportError as error:
@@ -292,7 +294,7 @@ def _load_runtime(folder: Path, threads: int) -> Runtime:
             f"{folder}: no graph (onnx/model.onnx) in it, and torch is not installed. "
             f"Write the graph: nurse-train export {folder}; or install torch: pip install 'nurse-lsp[torch]'"
         ) from error
-    return load_runtime(folder, threads)
+    return load_runtime(folder, threads, precision)
 
 
 def _word_end_mask(vocabulary: Vocabulary, size: int) -> NDArray[np.bool_]:

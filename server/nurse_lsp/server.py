@@ -191,7 +191,8 @@ class NurseServer(LanguageServer):
         for message in messages:
             self.show(types.MessageType.Warning, message)
         failed = self._loading is not None and self._loading.done() and self.completer is None
-        reload = failed or (settings.model, settings.threads) != (self.settings.model, self.settings.threads)
+        loaded = (self.settings.model, self.settings.threads, self.settings.precision)
+        reload = failed or (settings.model, settings.threads, settings.precision) != loaded
         self.settings = settings
         self.features.configured()
         if self.completer is not None:
