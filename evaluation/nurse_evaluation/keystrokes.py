@@ -1,8 +1,8 @@
 """Keystrokes that ghost text saves an honest typist.
 
 In: a predictor and notes. Out: 1 - keys / characters, with its interval over patients. At every key there is one offer; the typist takes
-its next word with one key when that is the whole right word, white space or the note's end after it, and spares two characters or more, the
-space after it included, which comes with the word. Otherwise one character is typed. `word` offers the likeliest word that begins with
+its next word with one key when that is the whole right word, white space or the note's end after it, and spares two characters or
+more; the space after it comes with it. Otherwise one character is typed. `word` offers the likeliest word that begins with
 what is typed (`Engine.words`), with the punctuation that most likely follows; `ghost` offers what the Completer shows.
 """
 
@@ -97,7 +97,7 @@ def _worth_asking(text: str, cursor: int, words_only: bool) -> bool:
     wanted = _NEXT_WORD.match(text, cursor)
     if wanted is None or wanted.end() - cursor < 2:
         return False
-    return not (words_only and cursor and text[cursor].isspace() and not text[cursor - 1].isspace())
+    return not (words_only and text[cursor].isspace())  # a word begins at its first letter; a ghost may bring the space before it
 
 
 def _accepted(text: str, cursor: int, rest: str, guarded: bool) -> int | None:

@@ -136,7 +136,7 @@ def softmax(logits: NDArray[np.float32]) -> Floats:
     return result
 
 
-def fit_weights(parts: Floats, buckets: NDArray[np.int64], orders: int, rounds: int = 40, prior: float = 20.0) -> Weights:
+def fit_weights(parts: Floats, buckets: NDArray[np.int64], orders: int, rounds: int = 40, prior: float = 5.0) -> Weights:
     """Weights under which the validation text is likeliest, by expectation maximisation in each bucket (Jelinek and Mercer 1980).
 
     Args:

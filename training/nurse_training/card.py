@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, LlamaForCausalLM
 
+from nurse_lsp.models import read_card
 from nurse_training.noteevents import written_aside
 from nurse_training.prepare import Prepared
 from nurse_training.recipe import Recipe, parameter_count
@@ -25,12 +26,12 @@ A language model of {parameters:,} parameters that continues nursing notes, made
 notes are worded, not what is true of a patient. Whoever signs a note has to have read it.
 
 ## How it was made
-- Command: `{command}`
+- {history}
 - Data: {notes:,} notes ({tokens:,} tokens), seed {seed}, fingerprint `{fingerprint}`. Synthetic: `nurse-train synth` writes them
   from the phrase bank in `training/nurse_training/phrases`, all of it written for this project. Split: {split}.
 - Network: Llama, {layers} layers, {hidden} wide, {heads} heads ({kv_heads} for keys and values), context {context}, byte-level BPE of
   {vocab} tokens, digits one by one, each de-identification mark one typed token, embeddings tied; stored in bf16.
-- Training: AdamW, peak rate {rate}, cosine, {steps} steps; the checkpoint with the lowest validation loss.
+- Training: {optimizer}, peak rate {rate}, cosine, {steps} steps; the checkpoint with the lowest validation loss.
 
 ## Scores
 On the validation notes (`nurse-train run`; wording that training never saw): {scores}.
@@ -40,9 +41,21 @@ Licence: {licence}.
 
 
 def write_checkpoint(
-    model: LlamaForCausalLM, recipe: Recipe, prepared: Prepared, out: Path, command: str, scores: dict[str, float], steps: int
+    model: LlamaForCausalLM,
+    recipe: Recipe,
+    prepared: Prepared,
+    out: Path,
+    command: str,
+    scores: dict[str, float],
+    steps: int,
+    start_from: Path | None = None,
 ) -> None:
-    """Writes the checkpoint's files into `out`, each aside first."""
+    """Writes the checkpoint's files into `out`, each aside first.
+
+    Args:
+        start_from: the checkpoint that the run began with; its card's history goes on in this one.
+    """
+    history = [*_history(start_from), {"command": command, "steps": steps, "data": str(prepared.manifest["fingerprint"])[:16]}]
     out.mkdir(parents=True, exist_ok=True)
     aside = out / ".checkpoint.part"
     shutil.rmtree(aside, ignore_errors=True)
@@ -52,8 +65,8 @@ def write_checkpoint(
     model.generation_config = GenerationConfig(bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id)  # type: ignore[no-untyped-call]
     model.save_pretrained(aside)
     shutil.copyfile(prepared.folder / "tokenizer.json", aside / "tokenizer.json")
-    (aside / "nurse.json").write_text(json.dumps(card(recipe, prepared, command, scores), indent=1) + "\n", "utf-8")
-    (aside / "README.md").write_text(readme(recipe, prepared, command, scores, steps), "utf-8")
+    (aside / "nurse.json").write_text(json.dumps({**card(recipe, prepared, command, scores), "history": history}, indent=1) + "\n", "utf-8")
+    (aside / "README.md").write_text(readme(recipe, prepared, history, scores), "utf-8")
     for path in sorted(aside.iterdir()):
         path.chmod(0o644)
         path.replace(out / path.name)
@@ -94,13 +107,20 @@ def card(recipe: Recipe, prepared: Prepared, command: str, scores: dict[str, flo
     }
 
 
-def readme(recipe: Recipe, prepared: Prepared, command: str, scores: dict[str, float], steps: int) -> str:
+def _history(start_from: Path | None) -> list[dict[str, object]]:
+    """The runs that led to a checkpoint, oldest first."""
+    found = read_card(start_from).get("history") if start_from else None
+    return found if isinstance(found, list) else []
+
+
+def readme(recipe: Recipe, prepared: Prepared, history: list[dict[str, object]], scores: dict[str, float]) -> str:
     """The model card."""
     train, model = _train_counts(prepared), recipe.model
+    runs = [f"`{run['command']}` ({run['steps']} steps, data `{run['data']}`)" for run in history]
     return README.format(
         name=recipe.name,
         parameters=parameter_count(recipe),
-        command=command,
+        history="Command: " + ", then ".join(runs),
         notes=train["notes"],
         tokens=train["tokens"],
         seed=recipe.data.seed,
@@ -113,7 +133,8 @@ def readme(recipe: Recipe, prepared: Prepared, command: str, scores: dict[str, f
         context=recipe.data.block_size,
         vocab=recipe.data.vocab_size,
         rate=recipe.train.learning_rate,
-        steps=steps,
+        optimizer="Muon" if recipe.train.optimizer == "muon" else "AdamW",
+        steps=history[-1]["steps"],
         licence=recipe.licence,
         scores=f"loss {scores['validation_loss']} nats a token, {scores['bits_per_byte']} bits per byte",
     )

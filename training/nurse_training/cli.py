@@ -198,7 +198,7 @@ def run(
     try:
         prepared = read_prepared(data) if data else synthetic_data(chosen, out / "run" / "data", start_from)
         model, scores = train(chosen, prepared, out, lambda line: console.print(line, highlight=False), start_from)
-        write_checkpoint(model, chosen, prepared, out, command, scores, finished_steps(out / "run"))
+        write_checkpoint(model, chosen, prepared, out, command, scores, finished_steps(out / "run"), start_from)
     except Interrupted as error:
         fail(str(error), 1)
     except (FileNotFoundError, NotesError, ValueError) as error:
