@@ -29,3 +29,20 @@ def test_a_model_that_is_not_here_is_said(own_home):
 
 def test_nothing_to_measure_is_misuse():
     assert run("bench").returncode == 2
+
+
+def test_two_things_to_measure_or_an_unknown_shape_are_misuse(tmp_path):
+    assert run("bench", "--startup", "--shape", "gpt2").returncode == 2
+    done = run("bench", "--shape", "gpt5")
+    assert done.returncode == 2 and "tinyllama-1.1b" in done.stderr
+    assert run("bench", "--replay", str(tmp_path / "none.jsonl")).returncode == 2
+
+
+def test_a_replay_prints_its_figures_and_the_baselines(endless, tmp_path):
+    (tmp_path / "a.note").write_text("Pt alert and calm.", "utf-8")
+    done = run("bench", "--replay", str(tmp_path), "--model", str(endless), "--baseline", "--places", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    keys = {"p50_ms", "p90_ms", "p99_ms", "keystrokes", "no_decode_share", "tokens_per_pass", "cpu_s_per_1000", "peak_rss_mb"}
+    assert keys <= set(found) and keys <= set(found["baseline"])
+    assert found["keystrokes"] == 18 and found["baseline"]["keystrokes"] == 3

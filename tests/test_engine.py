@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from nurse_lsp.engine import PREFILL_CHUNK, Engine, PrefixSession, load_engine
+from nurse_lsp.engine import Engine, load_engine
 from nurse_lsp.limits import Cancelled, Limits, OutOfTime
+from nurse_lsp.session import PREFILL_CHUNK, PrefixSession
 from nurse_lsp.vocabulary import Vocabulary
 from tests.checkpoints import LINES, train_tokenizer
 

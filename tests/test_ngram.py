@@ -134,7 +134,7 @@ def test_the_completer_runs_over_the_ngram(folder):
 
 
 def asked(completer, text, cursor):
-    context = completer._context(text, cursor, Limits())
+    context = completer._context(text, cursor)
     return context.ids, context.typed
 
 

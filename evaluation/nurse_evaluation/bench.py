@@ -6,14 +6,15 @@ something in the same run.
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from nurse_evaluation.data import EvalNote
+from nurse_evaluation.typist import figures, rss_mb, start_server, type_notes
 from nurse_lsp.client import Client, ServerGone, server_command
+from nurse_lsp.models import resolve
 
 URI = "untitled:bench.note"
 NOTE = "NPN 7p-7a\nNeuro: Pt alert and oriented, follows commands.\nCV: HR reg"
@@ -57,7 +58,7 @@ def _one_start(model: str) -> Startup:
             raise ServerGone(problem)
         _first_ghost(client)
         ghost_s = time.perf_counter() - client.started
-        return Startup(initialize_s * 1000, ghost_s * 1000, peak_rss_mb(client.process.pid))
+        return Startup(initialize_s * 1000, ghost_s * 1000, rss_mb(client.process.pid, "VmHWM"))
     finally:
         client.shut_down()
 
@@ -71,12 +72,31 @@ def _first_ghost(client: Client) -> None:
     raise ServerGone("the model offered no ghost text at any of the probed places")
 
 
-def peak_rss_mb(pid: int) -> float:
-    """Highest resident memory of a process so far, in MB (VmHWM of Linux's /proc).
+def measure_replay(
+    model: str, notes: Sequence[EvalNote], keys: int, speed: float, places: int, threads: int, tick: Callable[[int], None]
+) -> dict[str, object]:
+    """Notes typed into the real server, and the baseline at `places` of their keys in the same run; 0 leaves it out.
+
+    Args:
+        model: what is served.
+        notes: what is typed.
+        keys: how many at most; 0 types every note once.
+        speed: keys per second; 0 is as fast as answers come.
+        places: of the baseline.
+        threads: of the server's model; 0 leaves the choice to it.
+        tick: told how many keys are done.
 
     Raises:
-        OSError: no such process, or no /proc.
+        ServerGone: the server ended or served nothing.
+        ModelError: the baseline cannot be run.
     """
-    status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
-    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
-    return int(found.group(1)) / 1024 if found else float("nan")
+    client = start_server(model, threads=threads)
+    try:
+        measured: dict[str, object] = {**figures(type_notes(client, notes, speed, keys, tick)), "keys_per_s": speed}
+    finally:
+        client.shut_down()
+    if places:
+        from nurse_evaluation.scratch import replay_from_scratch
+
+        measured["baseline"] = replay_from_scratch(resolve(model), notes, places, lambda: tick(1))
+    return measured

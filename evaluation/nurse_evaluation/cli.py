@@ -35,35 +35,80 @@ def bench(
     startup: Annotated[
         bool, typer.Option("--startup", help="Cold starts: until `initialize` is answered, until the first ghost; memory.")
     ] = False,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="NOTES", help="Type these notes into the real server: latency of each key, CPU, memory.")
+    ] = None,
+    shape: Annotated[
+        str, typer.Option(help="Time random weights of a model's true size: gpt2, opt-350m, qwen3-0.6b, tinyllama-1.1b.")
+    ] = "",
+    with_baseline: Annotated[
+        bool, typer.Option("--baseline", help="And transformers' plain `generate` from scratch at each key, in the same run.")
+    ] = False,
     model: Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help="What to serve.")] = "mini",
     runs: Annotated[int, typer.Option(min=1, max=100, help="Cold starts; medians are printed.")] = 5,
+    notes: Annotated[int, typer.Option(min=0, help="Notes to type, spread evenly over the data; 0 takes all.")] = 20,
+    keys: Annotated[
+        int, typer.Option(min=0, help="Keys to type at most, again from the first note if need be; 0 types each note once.")
+    ] = 0,
+    speed: Annotated[float, typer.Option(min=0, help="Keys per second of the typist; 0 is as fast as answers come.")] = 0,
+    places: Annotated[int, typer.Option(min=1, help="Keys of the baseline, spread evenly over all of them.")] = 200,
+    threads: Annotated[int, typer.Option(min=0, max=64, help="Threads of the model; 0 leaves the choice to it.")] = 0,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Latency and memory of the real server."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from nurse_evaluation.bench import measure_startup
     from nurse_lsp.client import ServerGone
 
-    if not startup:
-        typer.echo("Say what to measure: --startup.", err=True)
+    if [startup, replay is not None, bool(shape)].count(True) != 1:
+        typer.echo("Say what to measure, one of: --startup, --replay NOTES, --shape NAME.", err=True)
         raise typer.Exit(MISUSE)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Cold starts", total=runs)
-        try:
-            figures = measure_startup(model, runs, lambda: progress.advance(task))
-        except ServerGone as error:
-            typer.echo(f"Nothing was measured: {error}", err=True)
-            raise typer.Exit(1) from error
+    try:
+        if startup:
+            figures = _measured_startup(model, runs)
+        elif replay is not None:
+            figures = _measured_replay(replay, model, notes, keys, speed, places if with_baseline else 0, threads)
+        else:
+            figures = _measured_shape(shape, threads, with_baseline)
+    except ServerGone as error:
+        typer.echo(f"Nothing was measured: {error}", err=True)
+        raise typer.Exit(1) from error
     if json_output:
-        typer.echo(json.dumps({"model": model, **figures}))
+        typer.echo(json.dumps(figures))
         return
-    typer.echo(f"initialize answered after  {figures['initialize_ms']:7.0f} ms")
-    typer.echo(f"first ghost after          {figures['first_ghost_ms']:7.0f} ms")
-    typer.echo(f"peak memory                {figures['peak_rss_mb']:7.0f} MB")
-    typer.echo(f"medians of {figures['runs']} cold starts of '{model}'")
+    for name, value in figures.items():
+        rows = [(f"{name}.{key}", inner) for key, inner in value.items()] if isinstance(value, dict) else [(name, value)]
+        for label, inner in rows:
+            typer.echo(f"{label:28} {inner}")
+
+
+def _measured_startup(model: str, runs: int) -> dict[str, object]:
+    from nurse_evaluation.bench import measure_startup
+
+    with _measuring("Cold starts", runs) as progress:
+        return {"model": model, **measure_startup(model, runs, lambda: progress.advance(progress.task_ids[0]))}
+
+
+def _measured_replay(data: Path, model: str, notes: int, keys: int, speed: float, places: int, threads: int) -> dict[str, object]:
+    from nurse_evaluation.bench import measure_replay
+
+    with _measuring("Typing", None) as progress:
+        from nurse_evaluation.data import fingerprint, read_data
+        from nurse_evaluation.predictor import model_record
+
+        found = read_data(data, notes)
+        task = progress.task_ids[0]
+        progress.update(task, total=(keys or sum(len(note.text) for note in found)) + places)
+        figures = measure_replay(model, found, keys, speed, places, threads, lambda count: progress.advance(task, count))
+        return {**figures, "notes": len(found), **model_record(model), "data": data.name, "data_sha256": fingerprint(found)}
+
+
+def _measured_shape(shape: str, threads: int, with_baseline: bool) -> dict[str, object]:
+    from nurse_evaluation.shapes import SHAPES, measure_shape
+
+    if shape not in SHAPES:
+        typer.echo(f"--shape must be one of {', '.join(SHAPES)}, not '{shape}'.", err=True)
+        raise typer.Exit(MISUSE)
+    with _measuring("Timing", None):
+        return measure_shape(shape, threads, with_baseline)
 
 
 ModelOption = Annotated[

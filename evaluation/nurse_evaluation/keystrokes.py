@@ -117,7 +117,7 @@ def word_offers(completer: Completer) -> Ask:
     engine = completer.engine
 
     def ask(text: str, cursor: int) -> Offer:
-        context = completer._context(text, cursor, Limits())
+        context = completer._context(text, cursor)
         words = engine.words(context.ids, context.typed, 1, Limits())
         if not words:
             return Offer(cursor, "")

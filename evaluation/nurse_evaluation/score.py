@@ -160,7 +160,7 @@ def cursor_offsets(text: str, count: int) -> list[int]:
 def next_words(completer: Completer, text: str, cursor: int, count: int = WORDS) -> list[str]:
     """The model's next words at a cursor: the likeliest word, then greedy tokens; fewer where it ends the note."""
     engine = completer.engine
-    context = completer._context(text, cursor, Limits())
+    context = completer._context(text, cursor)
     words = engine.words(context.ids, context.typed, 1, Limits())
     if not words:
         return []

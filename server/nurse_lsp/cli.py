@@ -14,7 +14,7 @@ import typer
 from nurse_lsp import __version__
 from nurse_lsp.logs import LEVELS, set_up_logging
 from nurse_lsp.models import MODELS, ModelError, UnknownModel, find_checkpoint, resolve
-from nurse_lsp.settings import Settings
+from nurse_lsp.settings import CHOICES, Settings
 
 if TYPE_CHECKING:
     from nurse_lsp.completion import Completer
@@ -30,6 +30,10 @@ app = typer.Typer(
 )
 
 ModelOption = Annotated[str, typer.Option("--model", metavar="NAME|FOLDER", help="A name of `nurse-lsp models`, or a checkpoint folder.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", metavar="|".join(CHOICES["precision"]), help="Of the weights; auto: the int8 graph where there is one."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -60,6 +64,7 @@ def serve(
     model: ModelOption = "mini",
     stdio: Annotated[bool, typer.Option("--stdio", help="Serve over stdin and stdout: the default.")] = False,
     tcp: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve one client over TCP instead.")] = "",
+    precision: PrecisionOption = "auto",
     log_level: Annotated[str, typer.Option(help=f"One of {', '.join(LEVELS)}. No level logs a word of a note.")] = "warning",
     log_file: Annotated[Path | None, typer.Option(help="Log there instead of to stderr.")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
@@ -71,6 +76,8 @@ def serve(
         set_up_logging(log_level, log_file)
     except OSError as error:
         raise _fail(f"--log-file {log_file}: {error.strerror}.") from error
+    if precision not in CHOICES["precision"]:
+        raise _fail(f"--precision must be one of {', '.join(CHOICES['precision'])}, not '{precision}'.")
     if context.invoked_subcommand is not None:
         if stdio or tcp or model != "mini":
             raise _fail(
@@ -84,7 +91,7 @@ def serve(
     from nurse_lsp.start import serve as start
 
     try:
-        start(model, address)
+        start(model, address, precision)
     except OSError as error:
         raise _fail(f"--tcp {tcp}: {error.strerror}.", NOT_DONE) from error
 

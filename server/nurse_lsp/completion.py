@@ -14,54 +14,66 @@ from typing import TYPE_CHECKING
 
 from nurse_lsp.guard import Screened, screen
 from nurse_lsp.limits import Cancelled, Limits
-from nurse_lsp.models import MODELS, resolve
-from nurse_lsp.note import Prompt, build_prompt, next_headings, sentence_end
+from nurse_lsp.memory import Answer, Memory
+from nurse_lsp.models import MODELS, read_card, resolve
+from nurse_lsp.note import next_headings, sentence_end
+from nurse_lsp.phrases import Context, Phrase, Writer, read_context
 from nurse_lsp.settings import Settings
 from nurse_lsp.suggestion import Item, Suggestion
+from nurse_lsp.thresholds import Thresholds
 
 if TYPE_CHECKING:  # numpy and the tokenizer library are loaded with the model, not before `initialize` is answered
-    from nurse_lsp.engine import Engine, Step, Word
-    from nurse_lsp.vocabulary import Vocabulary
+    from nurse_lsp.engine import Engine, Word
 
 __all__ = ["Cancelled", "Completer", "Item", "Limits", "Suggestion", "load_completer"]
 
-CHARS_PER_TOKEN = 5
-"""Characters of the note that are kept for each token of the window: a little more than a token writes, so that tokens are what cuts."""
-MIN_TOKEN_PROBABILITY = 0.25
-"""A ghost ends before the first word whose tokens are less likely than this: one right word beats a wrong sentence."""
-MIN_WORD_PROBABILITY = 0.08
-"""Below this the first word is no better than a guess, and nothing is shown."""
-
-
-_UNFINISHED = re.compile(r"[\w.,/:&'-]+\Z")
-"""The last word or number of a text that is still being written: `ten` may become `tenderness`, `1` a number that the note holds."""
+CANDIDATES = 3
+"""Ghosts to cycle through, where somebody asks for them."""
+_FIRST_WORD = re.compile(r"\s*\S+")
 
 
 @dataclass
-class _Context:
-    """One request on its way."""
+class Counters:
+    """What a completer has done so far; no word of any note."""
 
-    before: str
-    after: str
-    prompt: Prompt
-    ids: list[int]
-    typed: bytes
-    limits: Limits
-    held_back: list[str] = field(default_factory=list)
+    ghosts: int = 0
+    """Requests for ghost text."""
+    without_decode: int = 0
+    """Of these, answered without a pass of the network."""
+    prefetched: int = 0
+    """Answers computed before anybody asked."""
+
+
+@dataclass
+class _Shown:
+    """The part of a phrase that may be shown."""
+
+    text: str
+    held_back: tuple[str, ...] = field(default=())
 
 
 class Completer:
     """Completes notes with one engine. Not for two threads at once."""
 
-    def __init__(self, engine: Engine, settings: Settings, name: str) -> None:
+    def __init__(self, engine: Engine, settings: Settings, name: str, thresholds: Thresholds | None = None) -> None:
         self.engine = engine
         self.settings = settings
         self.name = name
+        self.memory = Memory()
+        self.counters = Counters()
+        self._thresholds = thresholds or Thresholds()
+        self._writer = Writer(engine, self._thresholds)
         self.guard: Callable[[str, str, str], Screened] = screen
         """What decides what may be shown. Measurements put a clock around it, or take it away."""
+        self._clean = ("", "", "")
 
     def _screen(self, text: str, before: str) -> Screened:
-        return self.guard(text, before, self.settings.numbers)
+        """What may be shown of a text; what has just come out of the guard does not go through it again."""
+        if (text, before, self.settings.numbers) == self._clean:
+            return Screened(text)
+        screened = self.guard(text, before, self.settings.numbers)
+        self._clean = (screened.text, before, self.settings.numbers)
+        return screened
 
     def complete(self, text: str, offset: int, limits: Limits | None = None) -> Suggestion:
         """Ghost text and menu items at a cursor: what `nurse-lsp complete` prints.
@@ -74,28 +86,102 @@ class Completer:
         ghost = self.ghost(text, offset, limits)
         items = self.menu(text, offset, limits)
         held_back = tuple(dict.fromkeys((*ghost.held_back, *items.held_back)))
-        return Suggestion(ghost.ghost, items.items, held_back, (time.perf_counter() - started) * 1000)
+        return Suggestion(ghost.ghost, (), items.items, held_back, (time.perf_counter() - started) * 1000)
 
     def limits(self) -> Limits:
         """The deadline of the settings, from now."""
         return Limits.within(self.settings.deadline_ms)
 
-    def ghost(self, text: str, offset: int, limits: Limits) -> Suggestion:
+    def ghost(self, text: str, offset: int, limits: Limits, note: str = "") -> Suggestion:
         """The ghost text at the cursor, if any.
+
+        Args:
+            text: the whole note.
+            offset: the cursor.
+            limits: the deadline trims the ghost.
+            note: whose answers are kept and looked up, its URI for example; empty keeps none.
 
         Raises:
             Cancelled: the request was withdrawn.
         """
         started = time.perf_counter()
+        passes = self.engine.session.passes
+        self.counters.ghosts += 1
+        suggestion = Suggestion()
+        if self.settings.ghost and text[:offset].strip() and not _inside_word(text, offset):
+            answer = self._answer(text[:offset], limits, note)
+            ghost = self._fitted(answer.ghost, text[:offset], text[offset:])
+            suggestion = Suggestion(ghost, held_back=answer.held_back, latency_ms=(time.perf_counter() - started) * 1000)
+        self.counters.without_decode += self.engine.session.passes == passes
+        return suggestion
+
+    def known(self, text: str, offset: int, note: str) -> bool:
+        """Whether the ghost at the cursor can be given without a decode."""
+        return _inside_word(text, offset) or self.memory.recall(note, text[:offset], self.settings) is not None
+
+    def candidates(self, text: str, offset: int, limits: Limits, note: str = "") -> Suggestion:
+        """For somebody who asks for ghost text: the best guess, however unsure, and others to cycle through, `CANDIDATES` in all.
+
+        Raises:
+            Cancelled: the request was withdrawn.
+        """
+        started = time.perf_counter()
+        first = self.ghost(text, offset, limits, note)
         if not self.settings.ghost or not text[:offset].strip() or _inside_word(text, offset):
-            return Suggestion()
-        context = self._context(text, offset, limits)
+            return first
+        before, after = text[:offset], text[offset:]
+        context = self._context(text, offset)
+        ghosts = [first.ghost]
+        held_back = list(first.held_back)
+        for word in self.engine.words(context.ids, context.typed, CANDIDATES + 1, limits):
+            shown = self._shown(before, self._phrase(context, word, limits).text)
+            ghosts.append(self._fitted(shown.text, before, after))
+            held_back += shown.held_back
+        unique = [ghost for ghost in dict.fromkeys(ghosts) if ghost][:CANDIDATES]
+        milliseconds = (time.perf_counter() - started) * 1000
+        return Suggestion("".join(unique[:1]), tuple(unique[1:]), (), tuple(dict.fromkeys(held_back)), milliseconds)
+
+    def prefetch(self, text: str, offset: int, ghost: str, limits: Limits, note: str) -> None:
+        """Computes what follows a shown ghost if it is accepted, whole or its first word, before anybody asks.
+
+        Raises:
+            Cancelled: somebody asks for something else.
+        """
+        first = _FIRST_WORD.match(ghost)
+        for accepted in dict.fromkeys((ghost, first.group() if first else ghost)):
+            before = text[:offset] + accepted
+            if self.memory.recall(note, before, self.settings) is None:
+                self._answer(before, limits, note)
+                self.counters.prefetched += 1
+
+    def forget(self, note: str) -> None:
+        """Forgets a note: its answers, and whatever of it the model has read."""
+        self.memory.forget(note)
+        self.engine.session.forget()
+
+    def _answer(self, before: str, limits: Limits, note: str) -> Answer:
+        """From memory, or found now and kept."""
+        if note and (known := self.memory.recall(note, before, self.settings)) is not None:
+            limits.check()
+            return known
+        context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
-        written = self._phrase(context, words[0]) if words and words[0].probability >= MIN_WORD_PROBABILITY else b""
-        ghost = self._shown(context, written)
-        if (kept := without_repeats(ghost, context.after)) != ghost:
-            ghost = self._screen(kept, context.before).text
-        return Suggestion(ghost, (), tuple(context.held_back), (time.perf_counter() - started) * 1000)
+        late = limits.over
+        phrase = Phrase("")
+        if words and words[0].probability >= self._thresholds.first_word:
+            phrase = self._phrase(context, words[0], limits)
+        shown = self._shown(before, phrase.text)
+        answer = Answer(shown.text, shown.held_back, phrase.late or late)
+        if note and (answer.ghost or not answer.late):
+            self.memory.keep(note, before, self.settings, answer)
+        return answer
+
+    def _fitted(self, ghost: str, before: str, after: str) -> str:
+        """The ghost as it may stand at the cursor now: screened against the note as it is, without what stands right of the cursor."""
+        ghost = self._screen(ghost, before).text
+        if (kept := without_repeats(ghost, after)) != ghost:
+            kept = self._screen(kept, before).text
+        return kept if any(char.isalnum() for char in kept) else ""
 
     def menu(self, text: str, offset: int, limits: Limits) -> Suggestion:
         """The likeliest next words, best first, the likeliest phrase at the top; at a line start the headings that the note still lacks.
@@ -107,82 +193,50 @@ class Completer:
         count = self.settings.menu_items
         if not count or _inside_word(text, offset):
             return Suggestion()
-        context = self._context(text, offset, limits)
+        context = self._context(text, offset)
         items = _heading_items(context.before)
+        held_back: list[str] = []
         words = self.engine.words(context.ids, context.typed, count, limits) if context.before.strip() else []
-        if words:
-            phrase = self._phrase(context, words[0])
-            items += self._item(context, phrase, words[0].probability)
-        for word in words:
-            items += self._item(context, word.text, word.probability)
+        offers = [(self._phrase(context, words[0], limits).text, words[0].probability)] if words else []
+        offers += [(word.text[len(context.typed) :].decode("utf-8", "ignore"), word.probability) for word in words]
+        for written, probability in offers:
+            shown = self._shown(context.before, written)
+            held_back += shown.held_back
+            items += self._item(context, shown.text, probability)
         unique = {item.label.lower(): item for item in reversed(items)}
         kept = [item for item in items if unique.get(item.label.lower()) is item][:count]
-        return Suggestion("", tuple(kept), tuple(context.held_back), (time.perf_counter() - started) * 1000)
+        milliseconds = (time.perf_counter() - started) * 1000
+        return Suggestion(items=tuple(kept), held_back=tuple(dict.fromkeys(held_back)), latency_ms=milliseconds)
 
-    def _context(self, text: str, offset: int, limits: Limits) -> _Context:
-        before, after = text[:offset], text[offset:]
-        prompt = build_prompt(before, self.settings.context_tokens * CHARS_PER_TOKEN)
-        vocabulary = self.engine.vocabulary
-        ids = vocabulary.encode(prompt.stem)
-        if (prompt.whole or not ids) and vocabulary.begin_id is not None:
-            ids = [vocabulary.begin_id, *ids]
-        typed = vocabulary.typed_bytes(prompt.typed, at_start=not prompt.stem)
-        if not ids:
-            ids, typed = _first_token(vocabulary, typed)
-        ids = self.engine.window(ids, self.settings.max_tokens + 16, self.settings.context_tokens)
-        return _Context(before, after, prompt, ids, typed, limits)
+    def _context(self, text: str, offset: int) -> Context:
+        return read_context(self.engine, text[:offset], self.settings.max_tokens, self.settings.context_tokens)
 
-    def _phrase(self, context: _Context, word: Word) -> bytes:
-        """The word and what most likely follows it, up to a stop or the first doubtful token."""
-        room = self.settings.max_tokens - len(word.ids)
-        stop = self._stop(context, word.text)
-        if room <= 0 or stop(b" "):
-            return word.text
-        steps = self.engine.greedy([*context.ids, *word.ids], room, context.limits, stop, ends_word=True)
-        return word.text + self._sure(steps, stop)
+    def _phrase(self, context: Context, word: Word, limits: Limits) -> Phrase:
+        stop = self._stop(context.before)
+        return self._writer.phrase(context, word, self.settings.max_tokens, self.settings.context_tokens, limits, stop)
 
-    def _sure(self, steps: list[Step], stop: Callable[[bytes], bool]) -> bytes:
-        """Bytes of the steps before the first doubtful one, cut back to a whole word where neither a stop rule nor the model ended it."""
-        vocabulary = self.engine.vocabulary
-        written = b""
-        for index, step in enumerate(steps):
-            if step.token in vocabulary.end_ids:
-                return written
-            if step.probability < MIN_TOKEN_PROBABILITY and (index or step.token not in vocabulary.marks):
-                return written if _starts_word(vocabulary.bytes[step.token]) else _without_last_word(written)
-            if step.token in vocabulary.marks:
-                return written + vocabulary.special_text(step.token)
-            written += vocabulary.bytes[step.token]
-        return written if stop(written) else _without_last_word(written)
+    def _stop(self, before: str) -> Callable[[str], bool]:
+        lead = before[-80:]
 
-    def _stop(self, context: _Context, head: bytes) -> Callable[[bytes], bool]:
-        lead = context.before[-80:]
-        skip = len(context.typed)
-
-        def stop(written: bytes) -> bool:
-            text = _UNFINISHED.sub("", (head + written)[skip:].decode("utf-8", "ignore"))
+        def stop(text: str) -> bool:
             if "\n" in text or _sentence_cut(lead, text) is not None:
                 return True
             if not any(char.isnumeric() for char in text):
                 return False  # the guard reads the whole ghost at its end: after each word it would cost more than it spares the model
-            screened = self._screen(text, context.before)
+            screened = self._screen(text, before)
             return screened.ends and not screened.grows
 
         return stop
 
-    def _shown(self, context: _Context, written: bytes) -> str:
-        """The part of the generated bytes that stands after the cursor, cut at a line or sentence end and screened."""
-        text = written[len(context.typed) :].decode("utf-8", "ignore")
-        text = text.split("\n", 1)[0]
-        cut = _sentence_cut(context.before[-80:], text)
-        text = text if cut is None else text[:cut]
-        screened = self._screen(text, context.before)
-        context.held_back += screened.held_back
+    def _shown(self, before: str, written: str) -> _Shown:
+        """What was generated, cut at a line or sentence end and screened."""
+        text = written.split("\n", 1)[0]
+        cut = _sentence_cut(before[-80:], text)
+        screened = self._screen(text if cut is None else text[:cut], before)
         shown = screened.text.rstrip()
-        return shown if any(char.isalnum() for char in shown) else ""
+        return _Shown(shown if any(char.isalnum() for char in shown) else "", screened.held_back)
 
-    def _item(self, context: _Context, written: bytes, probability: float) -> list[Item]:
-        shown = self._shown(context, written)
+    def _item(self, context: Context, shown: str, probability: float) -> list[Item]:
         if not shown.strip():
             return []
         typed = context.before[len(context.before) - len(context.prompt.typed) :]
@@ -200,14 +254,8 @@ def load_completer(settings: Settings) -> Completer:
     from nurse_lsp.engine import load_engine
 
     folder = resolve(settings.model)
-    return Completer(load_engine(folder, settings.threads), settings, settings.model if settings.model in MODELS else folder.name)
-
-
-def _first_token(vocabulary: Vocabulary, typed: bytes) -> tuple[list[int], bytes]:
-    """For a tokenizer without a begin token: the longest first token of what is typed stands in for the prompt."""
-    prefixes = vocabulary.prefixes_of(typed)
-    token = prefixes[-1] if prefixes else vocabulary.starting_with(typed[:1])[0]
-    return [token], typed[len(vocabulary.bytes[token]) :]
+    name = settings.model if settings.model in MODELS else folder.name
+    return Completer(load_engine(folder, settings.threads, settings.precision), settings, name, Thresholds.of_card(read_card(folder)))
 
 
 def _inside_word(text: str, offset: int) -> bool:
@@ -249,15 +297,3 @@ def _heading_items(before: str) -> list[Item]:
     matching = [heading for heading in next_headings(before[: len(before) - len(line)]) if heading.lower().startswith(partial.lower())]
     wanted = matching if partial else matching[:2]
     return [Item(heading, len(partial), 0.0, heading=True) for heading in wanted]
-
-
-def _starts_word(text: bytes) -> bool:
-    return not (text[:1].isalnum() or (text and text[0] >= 0x80))
-
-
-def _without_last_word(written: bytes) -> bytes:
-    """Text cut back to before its last, unfinished word."""
-    end = len(written)
-    while end and not _starts_word(written[end - 1 : end]):
-        end -= 1
-    return written[:end].rstrip()

@@ -11,48 +11,25 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nurse_lsp import ngram
+from nurse_lsp.drafts import FILE as DRAFTS
+from nurse_lsp.drafts import Drafts, DraftTable
 from nurse_lsp.limits import Limits, OutOfTime
 from nurse_lsp.models import CheckpointError, check_checkpoint, read_card, tokenizer_file
+from nurse_lsp.session import Logits, PrefixSession, Runtime
 from nurse_lsp.vocabulary import Vocabulary
 
 log = logging.getLogger("nurse_lsp.engine")
 
-Logits = NDArray[np.float32]
-
-PREFILL_CHUNK = 128
-"""Tokens read in one pass: what a cancel or a deadline waits for at most."""
 MAX_EXPANSIONS = 10
 """Passes that the word search may spend."""
 MAX_WORD_TOKENS = 8
 SEARCH_WIDTH = 6
 """Tokens that one step of the word search looks at."""
-
-
-class Runtime(Protocol):
-    """A network with a cache of keys and values for one sequence."""
-
-    vocab_size: int
-    context: int
-    """Positions that the network has been trained for, or that its tables hold."""
-
-    def forward(self, input_ids: Sequence[int]) -> Logits:
-        """Reads tokens onto the cache.
-
-        Returns:
-            Logits of what follows the last of them, (vocab_size,).
-        """
-
-    def forward_each(self, input_ids: Sequence[int]) -> Logits:
-        """Reads tokens onto the cache; logits of what follows each of them, (n, vocab_size)."""
-
-    def crop(self, length: int) -> None:
-        """Forgets what was read after the first `length` tokens."""
 
 
 @dataclass(frozen=True)
@@ -74,71 +51,17 @@ class Step:
     probability: float
 
 
-class PrefixSession:
-    """The tokens that the runtime's cache holds; reads only what differs from them."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self._ids: list[int] = []
-        self._logits: Logits | None = None
-        self.passes = 0
-        """Forward passes so far."""
-        self.tokens_read = 0
-        """Tokens that went through the network so far."""
-
-    def read(self, ids: Sequence[int], limits: Limits) -> Logits:
-        """Logits of what follows `ids`, (vocab_size,). `ids` must not be empty.
-
-        Raises:
-            Cancelled: between two passes; what was read stays in the cache.
-            OutOfTime: likewise, once the deadline has passed.
-        """
-        if not ids:
-            raise ValueError("no tokens to read")
-        kept = _common_prefix(self._ids, ids)
-        if kept == len(ids) == len(self._ids) and self._logits is not None:
-            return self._logits
-        kept = min(kept, len(ids) - 1)
-        if kept < len(self._ids):
-            self._logits = None
-            self.runtime.crop(kept)
-            del self._ids[kept:]
-        for start in range(kept, len(ids), PREFILL_CHUNK):
-            limits.check()
-            if limits.over:
-                raise OutOfTime
-            chunk = list(ids[start : start + PREFILL_CHUNK])
-            self._logits = self._forward(chunk)
-            self._ids += chunk
-            self.passes += 1
-            self.tokens_read += len(chunk)
-        assert self._logits is not None
-        return self._logits
-
-    def _forward(self, chunk: list[int]) -> Logits:
-        try:
-            return self.runtime.forward(chunk)
-        except BaseException:
-            self.forget()  # the runtime may have kept a part of what it failed on
-            raise
-
-    def forget(self) -> None:
-        """Empties the cache."""
-        self.runtime.crop(0)
-        self._ids.clear()
-        self._logits = None
-
-
 class Engine:
     """Finds words and decodes after a note, keeping the note's cache between calls."""
 
-    def __init__(self, runtime: Runtime, vocabulary: Vocabulary) -> None:
+    def __init__(self, runtime: Runtime, vocabulary: Vocabulary, drafts: Drafts | None = None) -> None:
         self.vocabulary = vocabulary
-        self.session = PrefixSession(runtime)
+        self.session = PrefixSession(runtime, drafts)
         self._context = runtime.context
         size = runtime.vocab_size
         self._ends_word = _word_end_mask(vocabulary, size)
         self._banned = _banned_mask(vocabulary, size)
+        self._first_byte = _first_bytes(vocabulary, size)
 
     def warm_up(self) -> None:
         """Runs one pass and forgets it: a network's first pass is several times slower, and the first keystroke should not wait for it."""
@@ -250,6 +173,41 @@ class Engine:
                 break
         return steps
 
+    def separator(self, ids: Sequence[int], limits: Limits) -> tuple[bytes, float]:
+        """What most likely follows a finished word: the first byte of it, or all of a mark; empty where the text is over.
+
+        Args:
+            ids: all tokens up to the end of the word.
+            limits: as for `words`.
+
+        Returns:
+            The byte, and its probability given that the word is over.
+
+        Raises:
+            Cancelled: the request was withdrawn.
+            OutOfTime: the deadline passed.
+        """
+        odds = np.where(self._ends_word, self._probabilities(self.session.read(ids, limits)), 0.0)
+        odds /= odds.sum()
+        groups = np.bincount(self._first_byte, odds, 257)
+        best = int(groups.argmax())
+        if best < 256:
+            return bytes([best]), float(groups[best])
+        special = int(np.where(self._first_byte == 256, odds, 0.0).argmax())
+        return self.vocabulary.special_text(special) if special in self.vocabulary.marks else b"", float(odds[special])
+
+    def likeliest_start(self, ids: Sequence[int], typed: bytes, limits: Limits) -> float:
+        """P(the likeliest first token | the next bytes are `typed`): no word after `typed` is likelier, as good as never.
+
+        Raises:
+            Cancelled: the request was withdrawn.
+            OutOfTime: the deadline passed.
+        """
+        if len(typed) != 1:
+            return 1.0  # several tokens may have written what is typed
+        odds = self._probabilities(self.session.read(ids, limits))[self.vocabulary.starting_with(typed)]
+        return float(odds.max() / odds.sum()) if odds.size and odds.sum() > 0 else 0.0
+
     def _probabilities(self, logits: Logits) -> NDArray[np.float64]:
         shifted = np.where(self._banned, -np.inf, logits - logits.max()).astype(np.float64)
         exponentials = np.exp(shifted)
@@ -279,12 +237,13 @@ def best_words(found: dict[bytes, Word], agreeing: float, count: int) -> list[Wo
     return [replace(word, probability=min(1.0, word.probability / agreeing)) for word in best] if agreeing else []
 
 
-def load_engine(folder: Path, threads: int = 0) -> Engine:
+def load_engine(folder: Path, threads: int = 0, precision: str = "auto") -> Engine:
     """An engine over the checkpoint in `folder`. Takes seconds.
 
     Args:
         folder: the checkpoint.
         threads: of the network; 0 leaves the choice to the runtime.
+        precision: of its weights, as `Settings.precision`.
 
     Raises:
         CheckpointError: a file is missing or damaged; the message names it.
@@ -295,9 +254,16 @@ def load_engine(folder: Path, threads: int = 0) -> Engine:
         vocabulary = Vocabulary.from_file(path)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    engine = Engine(_mixed(_load_runtime(folder, threads), folder), vocabulary)
+    engine = Engine(_mixed(_load_runtime(folder, threads, precision), folder), vocabulary, Drafts(_load_table(folder)))
     engine.warm_up()
     return engine
+
+
+def _load_table(folder: Path) -> DraftTable | None:
+    try:
+        return DraftTable.load(folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / DRAFTS}: no table of drafts. Write it again: nurse-train drafts {folder}") from error
 
 
 def _mixed(network: Runtime, folder: Path) -> Runtime:
@@ -312,14 +278,15 @@ def _mixed(network: Runtime, folder: Path) -> Runtime:
         raise CheckpointError(f"{folder}: {error}. Copy it again, or remove {ngram.FILE} to run the network alone.") from error
 
 
-def _load_runtime(folder: Path, threads: int) -> Runtime:
+def _load_runtime(folder: Path, threads: int, precision: str) -> Runtime:
     """ONNX Runtime over the checkpoint's int8 graph where it has one, else torch."""
     from nurse_lsp import runtime_onnx
 
-    try:
-        return runtime_onnx.load_runtime(folder, threads)
-    except FileNotFoundError:
-        log.info("no graph in the checkpoint: torch is used. Faster: nurse-train export %s", folder)
+    if precision in {"auto", "int8"}:
+        try:
+            return runtime_onnx.load_runtime(folder, threads)
+        except FileNotFoundError:
+            log.warning("no graph in the checkpoint: torch is used. Faster: nurse-train export %s", folder)
     try:
         from nurse_lsp.runtime_torch import load_runtime
     except ImportError as error:
@@ -327,15 +294,7 @@ def _load_runtime(folder: Path, threads: int) -> Runtime:
             f"{folder}: no graph (onnx/model.onnx) in it, and torch is not installed. "
             f"Write the graph: nurse-train export {folder}; or install torch: pip install 'nurse-lsp[torch]'"
         ) from error
-    return load_runtime(folder, threads)
-
-
-def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    length = min(len(a), len(b))
-    for index in range(length):
-        if a[index] != b[index]:
-            return index
-    return length
+    return load_runtime(folder, threads, precision)
 
 
 def _word_end_mask(vocabulary: Vocabulary, size: int) -> NDArray[np.bool_]:
@@ -355,3 +314,12 @@ def _banned_mask(vocabulary: Vocabulary, size: int) -> NDArray[np.bool_]:
         if not text and token not in vocabulary.end_ids and token not in vocabulary.marks:
             mask[token] = True
     return mask
+
+
+def _first_bytes(vocabulary: Vocabulary, size: int) -> NDArray[np.int64]:
+    """The first byte of each token, 256 for those that write nothing."""
+    first = np.full(size, 256, np.int64)
+    for token, text in enumerate(vocabulary.bytes[:size]):
+        if text:
+            first[token] = text[0]
+    return first

@@ -7,13 +7,15 @@ In: messages of an editor. Out: the server's `notes`, kept equal to the editor's
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.protocol import LanguageServerProtocol
 from pygls.protocol.language_server import lsp_method
 
-from nurse_lsp.positions import NoteText
+from nurse_lsp.positions import Encoding, NoteText
+from nurse_lsp.suggestion import Suggestion, has_blanks, snippet
 
 if TYPE_CHECKING:
     from nurse_lsp.server import NurseServer
@@ -46,6 +48,7 @@ class NoteProtocol(LanguageServerProtocol):
             before, note = note, self._server.changed(note, change, document.version)
             self._server.features.edited(document.uri, before, note, change)
         self._server.notes[document.uri] = note
+        self._server.pace.key(time.monotonic())
         self._server.cancel_all(document.uri)
 
     def structure_message(self, data: dict[str, object]) -> object:
@@ -73,4 +76,26 @@ class NoteProtocol(LanguageServerProtocol):
         self._server.cancel_all(params.text_document.uri)
         self._server.notes.pop(params.text_document.uri, None)
         self._server.features.closed(params.text_document.uri)
-        self._server.forget_cache()
+        self._server.forget(params.text_document.uri)
+
+
+def completion_items(note: NoteText, offset: int, suggestion: Suggestion, encoding: Encoding, snippets: bool) -> list[types.CompletionItem]:
+    """The lines of a menu in the order of their rank, as edits of what is typed; blanks as placeholders where `snippets` says so."""
+    cursor = types.Position(*note.position(offset, encoding))
+    items = []
+    for rank, item in enumerate(suggestion.items):
+        start = types.Position(*note.position(offset - item.replaces, encoding))
+        placeholders = snippets and has_blanks(item.label)
+        items.append(
+            types.CompletionItem(
+                label=item.label,
+                kind=types.CompletionItemKind.Class if item.heading else types.CompletionItemKind.Text,
+                detail="heading" if item.heading else f"{item.probability:.0%}",
+                sort_text=f"{rank:03d}",
+                filter_text=item.label,
+                text_edit=types.TextEdit(types.Range(start, cursor), snippet(item.label) if placeholders else item.label),
+                insert_text_format=types.InsertTextFormat.Snippet if placeholders else None,
+                preselect=rank == 0,
+            )
+        )
+    return items

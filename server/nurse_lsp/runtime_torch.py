@@ -5,8 +5,10 @@ In: a checkpoint folder. Out: `TorchRuntime`. Importing this costs seconds: it h
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +22,14 @@ os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32, "nf4": torch.bfloat16}
 SMALL_PARAMETERS = 200_000_000
 """Up to here fp32 on a CPU costs little and is exact; above, bf16 halves what is read from memory at each token."""
 
@@ -40,27 +44,28 @@ class TorchRuntime:
         model.train(False)
         self._cache = DynamicCache(config=model.config)
         self._device = next(model.parameters()).device
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+        self._can_keep = "logits_to_keep" in inspect.signature(model.forward).parameters
         text_config = model.config.get_text_config()
-        self.vocab_size = _rows(model.get_output_embeddings())  # type: ignore[no-untyped-call]
+        self.vocab_size = _rows(model.get_input_embeddings())
         self.context = int(getattr(text_config, "max_position_embeddings", 0) or getattr(text_config, "max_seq_len", 0) or 2048)
 
     def forward(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
         """Reads tokens onto the cache; logits of what follows the last, (vocab_size,), float32."""
-        last: NDArray[np.float32] = self._run(input_ids, self._last_only)[-1]
-        return last
+        logits: NDArray[np.float32] = self._run(input_ids, 1).reshape(-1)
+        return logits
 
     def forward_each(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
         """Reads tokens onto the cache; logits of what follows each of them, (n, vocab_size), float32."""
-        return self._run(input_ids, {})
+        return self._run(input_ids, len(input_ids))
 
     @torch.inference_mode()
-    def _run(self, input_ids: Sequence[int], options: dict[str, int]) -> NDArray[np.float32]:
+    def _run(self, input_ids: Sequence[int], rows: int) -> NDArray[np.float32]:
         ids = torch.tensor([list(input_ids)], device=self._device)
         past = self._cache.get_seq_length()
         mask = torch.ones(1, past + ids.shape[1], dtype=torch.long, device=self._device)
-        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **options)
-        logits: NDArray[np.float32] = output.logits[0].float().cpu().numpy().astype(np.float32, copy=False)
+        wanted = {"logits_to_keep": rows} if self._can_keep else {}
+        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **wanted)
+        logits: NDArray[np.float32] = output.logits[0, -rows:].float().cpu().numpy().astype(np.float32, copy=False)
         return logits
 
     def crop(self, length: int) -> None:
@@ -72,34 +77,64 @@ class TorchRuntime:
             self._cache.crop(-surplus)
 
 
-def load_model(folder: Path) -> PreTrainedModel:
+def load_model(folder: Path, precision: str = "auto") -> PreTrainedModel:
     """Loads the model of a checkpoint folder onto the GPU if there is one, else the CPU; an adapter is merged into its base.
+
+    Args:
+        folder: the checkpoint.
+        precision: `auto` is bf16 on a GPU and for large models, else fp32; `int8` makes the linear layers dynamic int8, on the CPU alone;
+            `nf4` needs bitsandbytes.
 
     Raises:
         CheckpointError: the folder cannot be loaded; names the file where it is known.
     """
     adapter = folder / "adapter_config.json"
     source = adapter_base(folder) if adapter.exists() else folder
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if torch.cuda.is_available() and precision != "int8" else "cpu"
+    options: dict[str, object] = {"dtype": DTYPES.get(precision) or _dtype(source, device)}
+    if precision == "nf4":
+        options |= _nf4(folder)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(str(source), dtype=_dtype(source, device), local_files_only=True)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(str(source), local_files_only=True, **options)
         if adapter.exists():
             model = _merge_adapter(model, folder)
     except CheckpointError:
         raise
     except Exception as error:
         raise CheckpointError(f"{source}: transformers could not load it ({type(error).__name__}: {str(error)[:200]})") from error
-    placed: PreTrainedModel = model.to(torch.device(device))  # type: ignore[arg-type]
+    if precision == "int8":
+        return _int8(model)
+    placed: PreTrainedModel = model if precision == "nf4" else model.to(torch.device(device))  # type: ignore[arg-type]
     return placed
 
 
-def load_runtime(folder: Path, threads: int = 0) -> TorchRuntime:
+def _nf4(folder: Path) -> dict[str, object]:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise CheckpointError(f"{folder}: --precision nf4 needs bitsandbytes: pip install bitsandbytes")
+    settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
+    return {"quantization_config": settings}
+
+
+def _int8(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with its linear layers in dynamic int8, in place; GPT-2's Conv1D is a linear layer with its matrix turned."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, Conv1D):
+            linear = torch.nn.Linear(*module.weight.shape)
+            linear.weight.data, linear.bias.data = module.weight.data.T.contiguous(), module.bias.data
+            model.set_submodule(name, linear)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces torchao, whose int8 was slower than fp32 here (50 ms a token)
+        quantised: PreTrainedModel = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    return quantised
+
+
+def load_runtime(folder: Path, threads: int = 0, precision: str = "auto") -> TorchRuntime:
     """A runtime over the checkpoint in `folder`.
 
     Raises:
         CheckpointError: the folder cannot be loaded.
     """
-    return TorchRuntime(load_model(folder), threads)
+    return TorchRuntime(load_model(folder, precision), threads)
 
 
 def _merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

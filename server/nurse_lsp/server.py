@@ -8,16 +8,16 @@ the decode within one step.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
 from lsprotocol import types
@@ -25,13 +25,15 @@ from pygls.lsp.server import LanguageServer
 
 from nurse_lsp import __version__
 from nurse_lsp.features import Features
-from nurse_lsp.limits import Cancelled, Limits
+from nurse_lsp.limits import Limits
 from nurse_lsp.logs import where
 from nurse_lsp.models import ModelError
+from nurse_lsp.pace import Pace
 from nurse_lsp.positions import Encoding, NoteText
-from nurse_lsp.protocol import NoteProtocol
+from nurse_lsp.protocol import NoteProtocol, completion_items
 from nurse_lsp.settings import Settings, parse_settings
 from nurse_lsp.suggestion import Suggestion, has_blanks, snippet
+from nurse_lsp.worker import Ahead, Work, in_daemon_thread, load, run_prefetch, run_work
 
 if TYPE_CHECKING:  # imported by the thread that loads the model, after `initialize` was answered
     from nurse_lsp.completion import Completer
@@ -40,6 +42,7 @@ log = logging.getLogger("nurse_lsp.server")
 
 STATUS = "nurse/status"
 DOCUMENT = "nurse/document"
+COUNTERS = "nurse/counters"
 BUSY_AFTER_S = 0.15
 """An answer that takes longer than this is announced as `busy`."""
 CREATE_PROGRESS_S = 2.0
@@ -47,7 +50,7 @@ COUNTS_AFTER_S = 1.0
 """What the guard held back is told at most once in this time."""
 
 State = Literal["loading", "ready", "busy", "error"]
-Work = Callable[["Completer", NoteText, int, Limits], Suggestion]
+Waits = Callable[["Completer", NoteText, int], bool]
 
 
 class DocumentParams:
@@ -81,6 +84,8 @@ class NurseServer(LanguageServer):
         self._held_back: Counter[str] = Counter()
         self._telling: asyncio.TimerHandle | None = None
         self._state: State = "loading"
+        self.pace = Pace()
+        self._ahead: Ahead | None = None
         self.initial_options: object = None
 
     @property
@@ -95,6 +100,10 @@ class NurseServer(LanguageServer):
         menu = capabilities.completion.completion_item if capabilities and capabilities.completion else None
         return self.settings.snippets and bool(menu and menu.snippet_support)
 
+    def placed(self, ghost: str) -> str | types.StringValue:
+        """A ghost as it is sent: with placeholders where the user wants them."""
+        return types.StringValue(value=snippet(ghost)) if self.settings.snippets and has_blanks(ghost) else ghost
+
     def changed(self, note: NoteText, change: types.TextDocumentContentChangeEvent, version: int) -> NoteText:
         """The note after one change, whole or in part."""
         if isinstance(change, types.TextDocumentContentChangePartial):
@@ -107,13 +116,30 @@ class NurseServer(LanguageServer):
         for (running_uri, _), cancel in self._running.items():
             if running_uri == uri:
                 cancel.set()
+        if self._ahead is not None and self._ahead.uri == uri:
+            self._ahead.cancel.set()
+            self._ahead = None
 
-    def forget_cache(self) -> None:
-        """Empties the model's cache once the worker is free."""
+    def forget(self, uri: str) -> None:
+        """Forgets a note's answers and empties the model's cache, once the worker is free."""
         if self.completer is not None:
-            self._worker.submit(self.completer.engine.session.forget)
+            self._worker.submit(self.completer.forget, uri)
 
-    async def answer(self, kind: str, uri: str, position: types.Position, work: Work) -> tuple[NoteText, int, Suggestion]:
+    def _read_ahead(self) -> None:
+        """While nobody asks: lets the worker find what follows the ghost that is being shown, unless that was done."""
+        ahead, completer = self._ahead, self.completer
+        if ahead is None or completer is None or self._running or self.notes.get(ahead.uri) is not ahead.note:
+            return
+        ahead.cancel = threading.Event()
+        self._worker.submit(run_prefetch, completer, ahead)
+
+    def _stop_reading_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel.set()
+
+    async def answer(
+        self, kind: str, uri: str, position: types.Position, work: Work, waits: Waits | None = None
+    ) -> tuple[NoteText, int, Suggestion]:
         """Runs one request on the worker; an empty suggestion when nothing is loaded, the note is unknown, or a newer request came.
 
         Args:
@@ -121,6 +147,7 @@ class NurseServer(LanguageServer):
             uri: the note.
             position: the cursor, in the client's encoding.
             work: what to do with the note and the cursor's offset.
+            waits: whether the work is worth waiting for the next key, while keys come faster than answers; None never waits.
         """
         note = self.notes.get(uri, NoteText(""))
         offset = note.offset(position.line, position.character, self.encoding)
@@ -131,11 +158,15 @@ class NurseServer(LanguageServer):
             earlier.set()
         cancel = threading.Event()
         self._running[uri, kind] = cancel
+        self._stop_reading_ahead()
         loop = asyncio.get_running_loop()
         late: list[bool] = []
         busy = loop.call_later(BUSY_AFTER_S, self._begin_late, late)
         try:
-            suggestion = await loop.run_in_executor(self._worker, _work, work, completer, note, offset, cancel)
+            delay_s = self.pace.delay_s(time.monotonic()) if waits is not None else 0.0
+            if waits is not None and delay_s and await loop.run_in_executor(self._worker, waits, completer, note, offset):
+                await asyncio.sleep(delay_s)
+            suggestion = await loop.run_in_executor(self._worker, run_work, work, completer, note, offset, cancel)
         except asyncio.CancelledError:
             cancel.set()
             raise
@@ -146,6 +177,9 @@ class NurseServer(LanguageServer):
             if late:
                 self._end_late(completer)
         self._count(suggestion)
+        if kind == "ghost" and self.notes.get(uri) is note and not cancel.is_set():
+            self._ahead = Ahead(uri, note, offset, suggestion.ghost) if suggestion.ghost else None
+        self._read_ahead()
         log.debug("%s: note of %d characters, offset %d, %.1f ms", kind, len(note.text), offset, suggestion.latency_ms)
         return note, offset, suggestion
 
@@ -188,7 +222,8 @@ class NurseServer(LanguageServer):
         for message in messages:
             self.show(types.MessageType.Warning, message)
         failed = self._loading is not None and self._loading.done() and self.completer is None
-        reload = failed or (settings.model, settings.threads) != (self.settings.model, self.settings.threads)
+        loaded = (self.settings.model, self.settings.threads, self.settings.precision)
+        reload = failed or (settings.model, settings.threads, settings.precision) != loaded
         self.settings = settings
         self.features.configured()
         if self.completer is not None:
@@ -208,7 +243,7 @@ class NurseServer(LanguageServer):
         self.status("loading", f"Loading {model}")
         token = await self._begin_progress(model)
         try:
-            completer = await _in_daemon_thread(lambda: _load_completer(self.settings))
+            completer = await in_daemon_thread(lambda: load(self.settings))
         except ModelError as error:
             log.error("model not loaded: %s", type(error).__name__)
             self._refused(str(error))
@@ -251,53 +286,6 @@ class NurseServer(LanguageServer):
         log.error("protocol error: %s", type(error).__name__)
 
 
-def _work(work: Work, completer: Completer, note: NoteText, offset: int, cancel: threading.Event) -> Suggestion:
-    """On the worker thread. An error is logged and answered with nothing: an editor must never see it."""
-    try:
-        limits = Limits.within(completer.settings.deadline_ms, cancel)
-        limits.check()
-        return work(completer, note, offset, limits)
-    except Cancelled:
-        log.debug("cancelled: %d passes so far", completer.engine.session.passes)
-        return Suggestion()
-    except Exception as error:
-        log.error("completion failed: %s%s", type(error).__name__, where(error))
-        return Suggestion()
-
-
-def _load_completer(settings: Settings) -> Completer:
-    from nurse_lsp.completion import load_completer
-
-    return load_completer(settings)
-
-
-async def _in_daemon_thread(load: Callable[[], Completer]) -> Completer:
-    """Awaits `load` in a thread that never keeps the process alive."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Completer] = loop.create_future()
-
-    def settle(completer: Completer | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        elif completer is not None:
-            future.set_result(completer)
-
-    def run() -> None:
-        try:
-            completer = load()
-        except BaseException as error:
-            outcome: tuple[Completer | None, BaseException | None] = (None, error)
-        else:
-            outcome = (completer, None)
-        with contextlib.suppress(RuntimeError):  # the server ended before the model was there
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=run, daemon=True, name="nurse-load").start()
-    return await future
-
-
 def create_server(settings: Settings) -> NurseServer:
     """A server with its handlers; `start_io` or `start_tcp` runs it."""
     server = NurseServer(settings)
@@ -323,18 +311,30 @@ def create_server(settings: Settings) -> NurseServer:
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
-        def work(completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
-            return completer.ghost(note.text, offset, limits)
+        uri = params.text_document.uri
+        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
 
-        note, offset, suggestion = await server.answer("ghost", params.text_document.uri, params.position, work)
+        def work(completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
+            if invoked:
+                return completer.candidates(note.text, offset, limits, uri)
+            started, passes = time.monotonic(), completer.engine.session.passes
+            try:
+                return completer.ghost(note.text, offset, limits, uri)
+            finally:
+                if completer.engine.session.passes > passes:
+                    server.pace.decoded(time.monotonic() - started)
+
+        def waits(completer: Completer, note: NoteText, offset: int) -> bool:
+            return not completer.known(note.text, offset, uri)
+
+        note, offset, suggestion = await server.answer("ghost", uri, params.position, work, None if invoked else waits)
         cursor = types.Position(*note.position(offset, server.encoding))
-        if not suggestion.ghost:
-            return types.InlineCompletionList([])
-        accepted = server.features.offered(params.text_document.uri, note, offset, suggestion.ghost)
-        placeholders = server.settings.snippets and has_blanks(suggestion.ghost)
-        text = types.StringValue(value=snippet(suggestion.ghost)) if placeholders else suggestion.ghost
-        item = types.InlineCompletionItem(text, range=types.Range(cursor, cursor), command=accepted)
-        return types.InlineCompletionList([item])
+        items = []
+        for ghost in (suggestion.ghost, *suggestion.others):
+            if ghost:
+                accepted = server.features.offered(uri, note, offset, ghost)
+                items.append(types.InlineCompletionItem(server.placed(ghost), range=types.Range(cursor, cursor), command=accepted))
+        return types.InlineCompletionList(items)
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(resolve_provider=True))
     async def completion(params: types.CompletionParams) -> types.CompletionList:
@@ -343,7 +343,7 @@ def create_server(settings: Settings) -> NurseServer:
 
         note, offset, suggestion = await server.answer("menu", params.text_document.uri, params.position, work)
         return types.CompletionList(
-            is_incomplete=True, items=_completion_items(note, offset, suggestion, server.encoding, server.takes_snippets)
+            is_incomplete=True, items=completion_items(note, offset, suggestion, server.encoding, server.takes_snippets)
         )
 
     @server.feature(DOCUMENT)
@@ -355,30 +355,16 @@ def create_server(settings: Settings) -> NurseServer:
         digest = hashlib.sha256(note.text.encode("utf-8", "surrogatepass")).hexdigest()
         return {"open": True, "version": note.version, "characters": len(note.text), "lines": note.line_count, "sha256": digest}
 
+    @server.feature(COUNTERS)
+    def counters(params: None) -> dict[str, int]:
+        """What was computed so far, for measurements: numbers only."""
+        if server.completer is None:
+            return {}
+        session = server.completer.engine.session
+        counted = {"passes": session.passes, "answers": session.answers, "tokens_read": session.tokens_read}
+        return {**asdict(server.completer.counters), **counted}
+
     return server
-
-
-def _completion_items(
-    note: NoteText, offset: int, suggestion: Suggestion, encoding: Encoding, snippets: bool
-) -> list[types.CompletionItem]:
-    cursor = types.Position(*note.position(offset, encoding))
-    items = []
-    for rank, item in enumerate(suggestion.items):
-        start = types.Position(*note.position(offset - item.replaces, encoding))
-        placeholders = snippets and has_blanks(item.label)
-        items.append(
-            types.CompletionItem(
-                label=item.label,
-                kind=types.CompletionItemKind.Class if item.heading else types.CompletionItemKind.Text,
-                detail="heading" if item.heading else f"{item.probability:.0%}",
-                sort_text=f"{rank:03d}",
-                filter_text=item.label,
-                text_edit=types.TextEdit(types.Range(start, cursor), snippet(item.label) if placeholders else item.label),
-                insert_text_format=types.InsertTextFormat.Snippet if placeholders else None,
-                preselect=rank == 0,
-            )
-        )
-    return items
 
 
 def serve_stdio(settings: Settings) -> None:

@@ -26,6 +26,9 @@ class Settings:
     """Tokens of the note before the cursor that the model reads at most."""
     threads: int = 0
     """Threads of the model; 0 leaves the choice to the server."""
+    precision: str = "auto"
+    """Of the model's weights: `auto` takes the checkpoint's int8 graph where it has one, else what the device is best at; `fp32`, `bf16`,
+    `int8` and `nf4` ask for one, through torch where there is no such graph."""
     ghost: bool = True
     """Whether ghost text is shown at all."""
     numbers: str = "blank"
@@ -53,7 +56,11 @@ BOUNDS = {
     "context_tokens": (64, 32_768),
     "threads": (0, 64),
 }
-CHOICES = {"locale": ("us", "uk", "au"), "numbers": ("blank", "copy", "free")}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": ("auto", "fp32", "bf16", "int8", "nf4"),
+    "numbers": ("blank", "copy", "free"),
+    "locale": ("us", "uk", "au"),
+}
 DIAGNOSTIC_RULES = tuple(
     """
     u iu qd qod trailing-zero leading-zero ms mso4 mgso4

@@ -7,7 +7,7 @@ import gc
 from nurse_lsp.settings import Settings
 
 
-def serve(model: str, address: tuple[str, int] | None) -> None:
+def serve(model: str, address: tuple[str, int] | None, precision: str = "auto") -> None:
     """Serves over stdio, or over TCP at (host, port).
 
     Raises:
@@ -18,7 +18,8 @@ def serve(model: str, address: tuple[str, int] | None) -> None:
 
     gc.freeze()
     gc.enable()
+    settings = Settings(model=model, precision=precision)
     if address:
-        serve_tcp(Settings(model=model), *address)
+        serve_tcp(settings, *address)
     else:
-        serve_stdio(Settings(model=model))
+        serve_stdio(settings)

@@ -28,6 +28,8 @@ class Suggestion:
 
     ghost: str = ""
     """Text to show at the cursor; empty for none."""
+    others: tuple[str, ...] = ()
+    """Further ghosts to cycle through, where somebody asked for them."""
     items: tuple[Item, ...] = ()
     held_back: tuple[str, ...] = ()
     """Names of the guard's rules that took something away."""

@@ -290,6 +290,35 @@ def _good_notes(written: Iterable[Written]) -> Iterator[Note]:
 
 
 @app.command()
+def shape(
+    name: Annotated[str, typer.Argument(help="gpt2, opt-350m, qwen3-0.6b or tinyllama-1.1b.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write a graph of a model's true size with random weights, for timing."""
+    from nurse_training.shapes import SHAPES, write_shape
+
+    if name not in SHAPES:
+        fail(f"No shape '{name}', only {', '.join(SHAPES)}.")
+    typer.echo(str(write_shape(name, out)))
+
+
+@app.command()
+def drafts(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")],
+    data: Annotated[Path, typer.Option(help="The prepared folder that it was trained on.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Write the table of drafts, what most often follows two tokens, beside a checkpoint: ghosts are the same, and come sooner."""
+    from nurse_training.drafts import DraftsError, write_drafts
+
+    try:
+        written = write_drafts(folder, data)
+    except DraftsError as error:
+        fail(str(error))
+    typer.echo(json.dumps(written) if as_json else f"{written['rows']} places in {written['file']}")
+
+
+@app.command()
 def recipes(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """List the recipes."""
     rows = []

@@ -96,11 +96,11 @@ def export_checkpoint(folder: Path, texts: Sequence[str] = (), fp32: bool = Fals
     model = _load(folder, exact=bool(texts))
     decoder = decoder_of(model, context)
     graph = folder / "onnx" / "model.onnx"
-    graph_bytes = _write(decoder, "int8", graph)
+    graph_bytes = write_graph(decoder, "int8", graph)
     fp32_graph = None
     if fp32:
         fp32_graph = graph.with_name("model.fp32.onnx")
-        _write(decoder_of(model, context), "fp32", fp32_graph)
+        write_graph(decoder_of(model, context), "fp32", fp32_graph)
     seconds = time.perf_counter() - start
     loss = measure_loss(folder, model, graph, texts, decoder.context) if texts else None
     return ExportReport(graph, graph_bytes, decoder.family, decoder.context, seconds, fp32_graph, loss)
@@ -174,7 +174,7 @@ def open_graph(graph: Path) -> InferenceSession:
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
-def _write(decoder: Decoder, precision: Precision, path: Path) -> int:
+def write_graph(decoder: Decoder, precision: Precision, path: Path) -> int:
     """Writes a graph aside and renames it, so that a server never reads half of one. Its size in bytes."""
     metadata = {
         "nurse_format": GRAPH_FORMAT,

@@ -59,7 +59,7 @@ NOTE_STYLES = frozenset(
 )
 STATEMENT_WORDS = range(3, 41)
 NOTE_WORDS = range(70, 281)
-PROSE_WORDS = range(8, 321)
+PROSE_WORDS = range(2, 321)
 """A note of `prose/` may be a single section of a longer one."""
 
 _PROSE_HEADER = re.compile(r"^=== (\S+) (\S+)[ \t]*\n", re.M)
