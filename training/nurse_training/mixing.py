@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 README_PART = """
 ## The mixture
-What is served is one predictor of three parts: the network, a 5-gram of the training text in `ngram.npz` (every whole note counted once), and
-the open note's own words; their weights (`mixture` in `nurse.json`) depend on how many of the last tokens the n-gram and the note have seen
-before, and were fitted on the same validation notes. Bits per byte there, each note alone from its start: network {network_bits_per_byte},
-5-gram {ngram_bits_per_byte}, mixture {mixture_bits_per_byte}. Of the probability of what came, the network brought {network_share:.0%}, the
-5-gram {ngram_share:.0%}, the note {note_share:.0%}. `nurse-eval score --parts network,ngram` measures with parts left out.
+What is served is one predictor of three parts: the network, a 5-gram of the training text in `ngram.npz` (every whole note counted
+once), and the open note's own words; their weights (`mixture` in `nurse.json`) depend on how many of the last tokens the n-gram and the
+note have seen before, and were fitted on the same validation notes. Bits per byte there, each note alone from its start: network
+{network_bits_per_byte}, 5-gram {ngram_bits_per_byte}, mixture {mixture_bits_per_byte}. Of the probability of what came, the network
+brought {network_share:.0%}, the 5-gram {ngram_share:.0%}, the note {note_share:.0%}. `nurse-eval score --parts network,ngram`
+measures with parts left out.
 """
 
 Rows = np.ndarray[tuple[int, int], np.dtype[np.uint16]]
