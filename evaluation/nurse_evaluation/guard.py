@@ -36,7 +36,7 @@ class Counts:
     group: str
     cursors: int = 0
     asked: int = 0
-    """Cursors at which the engine was asked. At the others the typed character agreed with the word on the screen."""
+    """Cursors at which the model ran. At most others the typed character agreed with the ghost on the screen."""
     ghosts: int = 0
     """Cursors with a ghost on the screen."""
     items: int = 0
@@ -76,43 +76,38 @@ class Shown:
 
     ghost: str
     held_back: tuple[str, ...]
-    word_end: int
-    """Offset in the ghost up to which it finishes the word under the cursor, and up to which it stays as it is while that is typed."""
     untouched: bool
     """Whether the guard found nothing in anything that was decoded for it."""
 
 
 class Screen:
-    """Ghosts at one cursor after another of a note that is typed."""
+    """Ghosts at one cursor after another of a note that is typed.
+
+    The Completer is asked at every cursor, with its memory, as the server asks it. Where what was typed agrees with the ghost, the memory
+    answers and the model does not run: each word of a ghost was found by the search that would find it if the words before had been typed,
+    so the rest of a ghost is what would be found afresh. The guard looks at that rest again, for it may think differently of more letters.
+    """
 
     def __init__(self, completer: Completer, afresh: bool = False) -> None:
         self._completer = completer
-        self._afresh = afresh
+        self._note = "" if afresh else f"guard:{id(self)}"
         self._watch = Watch()
         completer.guard = self._watch
         self.asked = 0
         self.cost_us: list[int] = []
 
-    def ghost(self, text: str, cursor: int, last: Shown | None) -> Shown:
-        """The ghost at a cursor.
-
-        Where the guard found nothing and the typed character is the next one of the word that the ghost finishes, the engine would say the
-        same again: it gives the likeliest word that begins with what is typed, and what was likeliest of all that agreed with fewer
-        letters is likeliest of what agrees with more, and likelier than before. So it is not asked; only the guard is, for it may
-        think differently of more typed letters.
-        """
-        before = text[:cursor]
+    def ghost(self, text: str, cursor: int) -> Shown:
+        """The ghost at a cursor."""
         self._watch.spent_ns, self._watch.found = 0, False
-        if last is not None and not self._afresh and last.untouched and last.word_end > 1 and last.ghost[:1] == text[cursor - 1]:
-            rest = last.ghost[1:]
-            if not self._watch(rest, before, self._completer.settings.numbers).ends:
-                self.cost_us.append(self._watch.spent_ns // 1000)
-                return Shown(rest, (), last.word_end - 1, True)
-            self._watch.found = False
-        self.asked += 1
-        answer = self._completer.ghost(before, cursor, Limits())
+        quiet = self._completer.counters.without_decode
+        answer = self._completer.ghost(text[:cursor], cursor, Limits(), self._note)
+        self.asked += self._completer.counters.without_decode == quiet
         self.cost_us.append(self._watch.spent_ns // 1000)
-        return Shown(answer.ghost, answer.held_back, _word_end(answer.ghost), not self._watch.found and bool(answer.ghost))
+        return Shown(answer.ghost, answer.held_back, not (self._watch.found or answer.held_back))
+
+    def close(self) -> None:
+        """Forgets the note."""
+        self._completer.forget(self._note)
 
     def unguarded(self, text: str, cursor: int) -> str:
         """The ghost as it would be without a guard."""
@@ -126,13 +121,6 @@ class Screen:
         """What each line of the menu would put after the cursor."""
         items = self._completer.menu(text[:cursor], cursor, Limits()).items
         return [item.label[item.replaces :] for item in items if not item.heading]
-
-
-def _word_end(ghost: str) -> int:
-    end = 0
-    while end < len(ghost) and ghost[end].isalpha():
-        end += 1
-    return end
 
 
 def look_at(completer: Completer, note: EvalNote, key: str, menu_every: int, afresh: bool = False) -> Counts:
@@ -152,7 +140,7 @@ def look_at(completer: Completer, note: EvalNote, key: str, menu_every: int, afr
     shown: list[Shown] = []
     text = note.text
     for cursor in range(len(text) + 1):
-        shown.append(on_screen.ghost(text, cursor, shown[-1] if shown else None))
+        shown.append(on_screen.ghost(text, cursor))
         now = shown[-1]
         counts.ghosts += bool(now.ghost)
         held_back.update(now.held_back)
@@ -174,6 +162,7 @@ def look_at(completer: Completer, note: EvalNote, key: str, menu_every: int, afr
 
     counts.keys = type_note(note, guarded, keeps_end=False, guarded=True).keys
     counts.keys_unguarded = type_note(note, unguarded, keeps_end=False).keys
+    on_screen.close()
     return counts
 
 
