@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nurse_lsp.guard import screen
+from nurse_lsp.guard import Screened, screen
 from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.memory import Answer, Memory
 from nurse_lsp.models import MODELS, read_card, resolve
@@ -63,6 +63,9 @@ class Completer:
         self.counters = Counters()
         self._thresholds = thresholds or Thresholds()
         self._writer = Writer(engine, self._thresholds)
+
+    def _screen(self, text: str, before: str) -> Screened:
+        return screen(text, before)
 
     def complete(self, text: str, offset: int, limits: Limits | None = None) -> Suggestion:
         """Ghost text and menu items at a cursor: what `nurse-lsp complete` prints.
@@ -152,7 +155,7 @@ class Completer:
         """From memory, or found now and kept."""
         if note and (known := self.memory.recall(note, before, self.settings)) is not None:
             limits.check()
-            return known
+            return replace(known, ghost=self._screen(known.ghost, before).text)
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
         late = limits.over
@@ -166,10 +169,9 @@ class Completer:
         return answer
 
     def _fitted(self, ghost: str, before: str, after: str) -> str:
-        """The ghost as it may stand at the cursor now: screened against the note as it is, without what stands right of the cursor."""
-        ghost = screen(ghost, before).text
+        """A screened ghost as it may stand at the cursor: without what stands right of it."""
         if (kept := without_repeats(ghost, after)) != ghost:
-            kept = screen(kept, before).text
+            kept = self._screen(kept, before).text
         return kept if any(char.isalnum() for char in kept) else ""
 
     def menu(self, text: str, offset: int, limits: Limits) -> Suggestion:
@@ -208,7 +210,10 @@ class Completer:
         lead = before[-80:]
 
         def stop(text: str) -> bool:
-            return "\n" in text or _sentence_cut(lead, text) is not None or screen(text, before).ends
+            if "\n" in text or _sentence_cut(lead, text) is not None:
+                return True
+            # The guard reads the whole ghost at its end: after each word it would cost more than it spares the model, but for numbers.
+            return any(char.isnumeric() for char in text) and self._screen(text, before).ends
 
         return stop
 
@@ -216,7 +221,7 @@ class Completer:
         """What was generated, cut at a line or sentence end and screened."""
         text = written.split("\n", 1)[0]
         cut = _sentence_cut(before[-80:], text)
-        screened = screen(text if cut is None else text[:cut], before)
+        screened = self._screen(text if cut is None else text[:cut], before)
         shown = screened.text.rstrip()
         return _Shown(shown if any(char.isalnum() for char in shown) else "", screened.held_back)
 
