@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -126,14 +128,17 @@ def test_some_of_these_places_have_a_ghost(minis):
 
 
 @given(st.integers(0, len(LINES) - 1), st.integers(3, 60))
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=10, deadline=None)
 def test_typed_through_is_recomputed(endless_pair, line, length):
     type_through(endless_pair, "NPN\n" + LINES[line][:length], cut=True)
 
 
 @pytest.fixture(scope="module")
 def endless_pair(endless) -> tuple[Completer, Completer]:
-    return completer_of(endless), completer_of(endless)
+    both = completer_of(endless), completer_of(endless)
+    for completer in both:
+        completer.settings = replace(completer.settings, max_tokens=5)
+    return both
 
 
 @pytest.mark.parametrize("before", PLACES[:4])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nurse_lsp.guard import Screened, screen
@@ -65,15 +65,9 @@ class Completer:
         self._writer = Writer(engine, self._thresholds)
         self.guard: Callable[[str, str, str], Screened] = screen
         """What decides what may be shown. Measurements put a clock around it, or take it away."""
-        self._clean = ("", "", "")
 
     def _screen(self, text: str, before: str) -> Screened:
-        """What may be shown of a text; what has just come out of the guard does not go through it again."""
-        if (text, before, self.settings.numbers) == self._clean:
-            return Screened(text)
-        screened = self.guard(text, before, self.settings.numbers)
-        self._clean = (screened.text, before, self.settings.numbers)
-        return screened
+        return self.guard(text, before, self.settings.numbers)
 
     def complete(self, text: str, offset: int, limits: Limits | None = None) -> Suggestion:
         """Ghost text and menu items at a cursor: what `nurse-lsp complete` prints.
@@ -163,7 +157,7 @@ class Completer:
         """From memory, or found now and kept."""
         if note and (known := self.memory.recall(note, before, self.settings)) is not None:
             limits.check()
-            return known
+            return replace(known, ghost=self._screen(known.ghost, before).text)
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
         late = limits.over
@@ -177,8 +171,7 @@ class Completer:
         return answer
 
     def _fitted(self, ghost: str, before: str, after: str) -> str:
-        """The ghost as it may stand at the cursor now: screened against the note as it is, without what stands right of the cursor."""
-        ghost = self._screen(ghost, before).text
+        """A screened ghost as it may stand at the cursor: without what stands right of it."""
         if (kept := without_repeats(ghost, after)) != ghost:
             kept = self._screen(kept, before).text
         return kept if any(char.isalnum() for char in kept) else ""
