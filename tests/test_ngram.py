@@ -92,6 +92,14 @@ def test_the_file_gives_the_same_model_again(tmp_path):
         np.testing.assert_array_equal(again.distribution(context), model.distribution(context))
 
 
+def test_pruning_takes_the_longest_that_were_seen_once_and_leaves_a_distribution():
+    counts = counted([[2, 3, 4, 5, 6], [2, 3, 4, 5, 6], [3, 4, 5, 6, 7]], vocab_size=8)
+    pruned = counts.pruned()
+    assert [len(a.token) - len(b.token) for a, b in zip(counts.orders, pruned.orders, strict=True)] == [0, 0, 0, 0, 3]
+    found = NGram.of(pruned).distribution([3, 4, 5, 6])
+    assert found.sum() == pytest.approx(1, abs=1e-5) and found.min() > 0
+
+
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / FILE).write_bytes(b"nothing")
     with pytest.raises(ValueError, match=FILE):

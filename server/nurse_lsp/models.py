@@ -60,7 +60,7 @@ _GPT2 = ("openai-community/gpt2", 124_000_000, 1024, "MIT")
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model("mini", "", 4_600_000, 512, "Apache-2.0", "embedded; trained on our own synthetic notes"),
+        Model("mini", "", 4_800_000, 512, "Apache-2.0", "embedded; trained on our own synthetic notes"),
         Model("gpt2", *_GPT2),
         Model("gpt2-all", *_GPT2, "the report's variant on all notes"),
         Model("gpt2-5000", *_GPT2, "the report's variant on 5,000 notes"),

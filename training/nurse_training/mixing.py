@@ -92,7 +92,7 @@ def add_mixture(folder: Path, prepared: Prepared) -> dict[str, float]:
         Bits per byte on the validation notes of each part alone and of the mixture, and each part's share of what was right.
     """
     counted = prepared.folder / FILE
-    counts = Counts.load(counted) if counted.exists() else count_rows(prepared)
+    counts = (Counts.load(counted) if counted.exists() else count_rows(prepared)).pruned()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     network, ngram = GraphNetwork(open_graph(folder / "onnx" / "model.onnx")), NGram.of(counts)
     begin, end = token_id(tokenizer, BEGIN), token_id(tokenizer, END)
