@@ -176,6 +176,8 @@ class NurseServer(LanguageServer):
             busy.cancel()
             if late:
                 self._end_late(completer)
+        if cancel.is_set():  # it may have been withdrawn after the last pass: the note, or the cursor, is another by now
+            suggestion = Suggestion()
         self._count(suggestion)
         if kind == "ghost" and self.notes.get(uri) is note and not cancel.is_set():
             self._ahead = Ahead(uri, note, offset, suggestion.ghost) if suggestion.ghost else None
