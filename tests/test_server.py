@@ -13,6 +13,7 @@ from nurse_lsp.positions import NoteText
 from nurse_lsp.server import NurseServer
 from nurse_lsp.settings import Settings
 from nurse_lsp.suggestion import Suggestion
+from nurse_lsp.worker import Ahead
 
 URI = "untitled:a.note"
 
@@ -45,3 +46,10 @@ def test_an_answer_that_was_withdrawn_after_its_last_pass_is_not_sent():
     assert asyncio.run(ask(8)) == Suggestion()
     server.notes[URI] = NoteText("Pt alert ", 2)
     assert asyncio.run(ask(9)).ghost == " and calm"
+
+
+def test_a_server_that_ends_stops_reading_ahead():
+    server = serving()
+    server._ahead = Ahead(URI, server.notes[URI], 8, " and")
+    server.shutdown()
+    assert server._ahead.cancel.is_set()

@@ -283,6 +283,13 @@ class NurseServer(LanguageServer):
         self.work_done_progress.begin(token, types.WorkDoneProgressBegin(title="nurse-lsp", message=f"Loading {model}", cancellable=False))
         return token
 
+    def shutdown(self) -> None:
+        """Stops what is being computed too: the process ends when the worker does, and nothing else would end what is read ahead."""
+        for cancel in self._running.values():
+            cancel.set()
+        self._stop_reading_ahead()
+        super().shutdown()  # type: ignore[no-untyped-call]
+
     def report_server_error(self, error: Exception, source: object) -> None:
         """Logs that something failed in the protocol, without its words: they may quote the note."""
         log.error("protocol error: %s", type(error).__name__)
