@@ -13,7 +13,7 @@ from nurse_lsp.completion import load_completer
 from nurse_lsp.mixture import MixtureRuntime
 from nurse_lsp.ngram import FILE, NGram
 from nurse_lsp.settings import Settings
-from nurse_training import cli
+from nurse_training import cli, mixing
 from nurse_training.cli import app
 from nurse_training.mixing import count_notes, notes_of
 from nurse_training.noteevents import Note
@@ -81,3 +81,10 @@ def test_a_run_ends_with_a_mixture_that_serves(tmp_path: Path):
     second = [json.loads(line) for line in (again / "run" / "log.jsonl").read_text().splitlines()]
     assert second[0]["loss"] < first[0]["loss"], "it goes on from where the other ended"
     assert (again / "tokenizer.json").read_bytes() == (tmp_path / "made" / "tokenizer.json").read_bytes()
+
+
+def test_a_mixture_that_cannot_be_fitted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mixing, "notes_of", lambda *_: iter(()))
+    few = [*TINY, "num_attention_heads=2", "num_key_value_heads=1", "max_steps=3", "ngram_notes=4"]
+    result = CliRunner().invoke(app, ["run", "mini", *few, "--out", str(tmp_path / "made")])
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)

@@ -199,15 +199,15 @@ def run(
         prepared = read_prepared(data) if data else synthetic_data(chosen, out / "run" / "data", start_from)
         model, scores = train(chosen, prepared, out, lambda line: console.print(line, highlight=False), start_from)
         write_checkpoint(model, chosen, prepared, out, command, scores, finished_steps(out / "run"), start_from)
+        _write_graph(out, [note.text for note in _bank().notes if note.held_out])
+        if chosen.data.ngram_notes:
+            from nurse_training.mixing import add_mixture
+
+            scores |= add_mixture(out, prepared)
     except Interrupted as error:
         fail(str(error), 1)
     except (FileNotFoundError, NotesError, ValueError) as error:
         fail(str(error))
-    _write_graph(out, [note.text for note in _bank().notes if note.held_out])
-    if chosen.data.ngram_notes:
-        from nurse_training.mixing import add_mixture
-
-        scores |= add_mixture(out, prepared)
     typer.echo(json.dumps({"out": str(out), **scores}))
 
 
