@@ -114,6 +114,13 @@ def test_it_is_the_weighted_sum_of_its_parts(ids):
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
+def test_an_n_gram_of_other_tokens_is_refused():
+    network = Network()
+    network.vocab_size = SIZE + 1
+    with pytest.raises(ValueError, match="8 tokens, the network has 9"):
+        MixtureRuntime(network, ngram(), weights())
+
+
 def test_weights_are_those_under_which_the_text_is_likeliest():
     """Of 200 places the first part is right at 150, the second at 50: the weights go to 3/4 and 1/4 where each is sure."""
     parts = np.array([[1.0, 0.0, 0.0]] * 150 + [[0.0, 1.0, 0.0]] * 50) + 1e-9

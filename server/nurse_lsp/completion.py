@@ -157,7 +157,8 @@ class Completer:
         """From memory, or found now and kept."""
         if note and (known := self.memory.recall(note, before, self.settings)) is not None:
             limits.check()
-            return replace(known, ghost=self._screen(known.ghost, before).text)
+            screened = self._screen(known.ghost, before)
+            return replace(known, ghost=screened.text, held_back=tuple(dict.fromkeys((*known.held_back, *screened.held_back))))
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
         late = limits.over

@@ -85,9 +85,15 @@ class Weights:
 
 
 class MixtureRuntime:
-    """A `Runtime` over a network, an n-gram and the note's own words."""
+    """A `Runtime` over a network, an n-gram and the note's own words.
+
+    Raises:
+        ValueError: network and n-gram have different tokens.
+    """
 
     def __init__(self, network: Network, ngram: NGram, weights: Weights) -> None:
+        if ngram.vocab_size != network.vocab_size:
+            raise ValueError(f"the n-gram was counted on {ngram.vocab_size} tokens, the network has {network.vocab_size}")
         self.network = network
         self.ngram = ngram
         self.weights = weights
