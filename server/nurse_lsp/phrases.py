@@ -85,6 +85,7 @@ class Writer:
         """
         before = context.before
         text = sure = _readable(word.text[len(context.typed) :])
+        started = len(context.ids)
         tokens = len(word.ids)
         try:
             while not stop(text) and tokens < max_tokens:
@@ -101,7 +102,7 @@ class Writer:
                     return Phrase(sure if sign.isspace() else text, limits.over)
                 word = found
                 text += _readable(word.text[len(context.typed) :])
-                tokens += len(word.ids)
+                tokens = max(tokens + 1, len(context.ids) + len(word.ids) - started)  # a word found again with its hyphen counts once
         except OutOfTime:
             return Phrase(sure, True)
         return Phrase(text)
