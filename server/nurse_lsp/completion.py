@@ -16,6 +16,7 @@ from nurse_lsp.guard import Screened, screen
 from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.memory import Answer, Memory
 from nurse_lsp.models import MODELS, read_card, resolve
+from nurse_lsp.neighbours import Neighbours
 from nurse_lsp.phrases import Context, Phrase, Writer, read_context
 from nurse_lsp.sections import Place, heading_due, next_headings, repeats_section
 from nurse_lsp.settings import Settings
@@ -60,6 +61,7 @@ class Completer:
         self.settings = settings
         self.name = name
         self.memory = Memory()
+        self.neighbours = Neighbours(engine)
         self.counters = Counters()
         self._thresholds = thresholds or Thresholds()
         self._writer = Writer(engine, self._thresholds)
@@ -149,8 +151,9 @@ class Completer:
                 self.counters.prefetched += 1
 
     def forget(self, note: str) -> None:
-        """Forgets a note: its answers, and whatever of it the model has read."""
+        """Forgets a note: its answers, drafts from it, and whatever of it the model has read."""
         self.memory.forget(note)
+        self.neighbours.forget(note)
         self.engine.session.forget()
 
     def _answer(self, before: str, limits: Limits, note: str) -> Answer:
