@@ -33,6 +33,8 @@ def test_the_next_missing_heading_comes_first():
         ("NPN\r\nNeuro: alert\r\nCV: regular\r\n", "Resp:"),
         ("Neuro: alert\nCardiac: regular\nLungs: clear\n", "GI:"),
         ("NEURO: alert\nCV: regular\n", "RESP:"),
+        ("NEUROLOGICAL: alert\nCARDIOVASCULAR: regular\n", "RESPIRATORY:"),
+        ("Neurological: alert\nCardiovascular: regular\nRespiratory: clear\n", "Gastrointestinal:"),
         ("neuro: alert\ncv: regular\n", "resp:"),
         ("CV: regular\nGI: soft\n", "GU:"),
         ("Situation: x\nBackground: y\n", "Assessment:"),

@@ -68,6 +68,12 @@ _ALIASES = {
 }
 """Other words for a heading of a family: a note that has one of them has that heading."""
 
+_LONG = {
+    "Neuro:": "Neurological:", "CV:": "Cardiovascular:", "Resp:": "Respiratory:", "GI:": "Gastrointestinal:", "GU:": "Genitourinary:",
+    "Endo:": "Endocrine:", "Social:": "Psychosocial:",
+}  # fmt: skip
+"""How a note that writes headings out has them."""
+
 _LISTS = frozenset("access|allergies|code status|endo|id|pmh|psh|dh|dhx|meds|medications|diet|activity".split("|"))
 """Sections that list facts with little to do with one another: the next one is another guess, so a ghost ends at a comma."""
 
@@ -248,7 +254,10 @@ def _comes_again(keys: list[str]) -> bool:
 
 
 def _as_written(heading: str, written: list[str]) -> str:
-    """In capitals or small letters where all the note's headings are."""
+    """Written out where the note's headings are, in capitals or small letters where all of them are."""
+    names = {other.lower() for other in written}
+    if any(long.lower() in names for long in _LONG.values()) and not any(short.lower() in names for short in _LONG):
+        heading = _LONG.get(heading, heading)
     telling = [other for other in written if not (other.isupper() and len(other) <= 3)]  # CV: is in capitals in every note
     if telling and all(map(str.isupper, telling)):
         return heading.upper()
