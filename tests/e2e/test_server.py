@@ -116,7 +116,7 @@ def _until_ready(client: Client) -> tuple[list[str], list[str]]:
         params = message["params"]
         assert isinstance(params, dict)
         if message["method"] == "nurse/status":
-            assert set(params) == {"state", "model", "message"}
+            assert set(params) == {"state", "model", "message", "heldBack"}
             states.append(params["state"])
         elif message["method"] == "$/progress":
             progress.append(params["value"]["kind"])
