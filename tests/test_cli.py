@@ -52,6 +52,8 @@ def test_complete_prints_for_a_person(endless, note):
         (["complete", "{note}", "--line", "-1", "--column", "0"], "--line"),
         (["complete", "{note}", "--line", "0", "--column", "0", "--model", "gpt3"], "Known models: mini"),
         (["--model", "gpt2", "doctor"], "put --model after"),
+        (["--precision", "fp32", "doctor"], "belong to the server"),
+        (["--precision", "int4"], "auto, fp32"),
         (["--model", "gpt3"], "Known models: mini"),
         (["--tcp", "2087"], "HOST:PORT"),
         (["--tcp", "a:b"], "HOST:PORT"),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from nurse_lsp.contradictions import _read_on
 from nurse_lsp.guard import screen
+from nurse_lsp.lexicon import terms
 
 CONTRADICTIONS = """
 polarity | Pt c/o chest pain. | Denies chest pain.
@@ -308,3 +312,14 @@ def test_the_latest_word_of_a_note_counts():
     note = "Pt c/o chest pain.\nDenies chest pain.\n"
     assert screen("Denies chest pain", note).text == "Denies chest pain"
     assert screen("Reports chest pain", note).held_back == ("polarity",)
+
+
+PIECES = "+| + | - |no |denies |chest |pain|left leg|, |. |\n|RT |L |room air |3/10 |not |intact ".split("|")
+SAID = st.lists(st.sampled_from(PIECES)).map("".join)
+
+
+@given(SAID, SAID)
+@settings(deadline=None)
+@example("Abd soft, BS present + pain on left ", "side")
+def test_a_note_read_on_is_the_note_read_whole(lead, text):
+    assert _read_on(lead, " " + text) == terms(lead + " " + text)

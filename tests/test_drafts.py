@@ -12,7 +12,7 @@ from nurse_lsp.engine import Engine, load_engine
 from nurse_lsp.limits import Limits
 from nurse_lsp.models import CheckpointError
 from nurse_lsp.vocabulary import Vocabulary
-from nurse_training.drafts import draft_table
+from nurse_training.drafts import DraftsError, draft_table, write_drafts
 from tests.checkpoints import train_tokenizer
 from tests.test_engine import BigramRuntime, decode
 
@@ -90,6 +90,15 @@ def test_a_damaged_table_is_named(tiny, tmp_path):
     np.save(folder / FILE, np.zeros(3))
     with pytest.raises(CheckpointError, match=r"drafts\.npy.*nurse-train drafts"):
         load_engine(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_no_checkpoint(tmp_path):
+    np.save(tmp_path / "train.npy", np.zeros((1, 4), np.uint16))
+    for name in ("manifest.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}", "utf-8")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DraftsError, match=r"empty: no checkpoint"):
+        write_drafts(tmp_path / "empty", tmp_path)
 
 
 class Cyclic(BigramRuntime):

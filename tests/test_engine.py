@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from nurse_lsp.engine import Engine, load_engine
+from nurse_lsp.engine import Engine, _load_runtime, load_engine
 from nurse_lsp.limits import Cancelled, Limits, OutOfTime
+from nurse_lsp.models import CheckpointError
 from nurse_lsp.session import PREFILL_CHUNK, PrefixSession
 from nurse_lsp.vocabulary import Vocabulary
 from tests.checkpoints import LINES, train_tokenizer
@@ -313,3 +315,11 @@ def test_greedy_is_transformers_generate(tiny):
         generated = model.generate(torch.tensor([ids]), max_new_tokens=10, do_sample=False, bad_words_ids=banned, pad_token_id=0)
         theirs = generated[0, len(ids) :].tolist()
         assert ours == theirs[: len(ours)]
+
+
+@pytest.mark.parametrize(("precision", "said"), [("auto", r"no graph .*nurse-train export"), ("fp32", r"precision 'fp32' needs torch")])
+def test_without_torch_it_is_said_why_it_would_be_needed(tmp_path, monkeypatch, precision, said):
+    monkeypatch.setitem(sys.modules, "nurse_lsp.runtime_torch", None)
+    with pytest.raises(CheckpointError, match=said + ".*pip install 'nurse-lsp") as refused:
+        _load_runtime(tmp_path, 1, precision)
+    assert ("no graph" in str(refused.value)) == (precision == "auto")

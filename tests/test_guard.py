@@ -231,6 +231,18 @@ def _forget() -> None:
     guard._note = guard._Note()
 
 
+@pytest.mark.parametrize("separator", ["\f", "\v", "\u2028", "\x85"])
+def test_only_line_ends_end_a_line_however_a_note_was_read(separator):
+    from nurse_lsp.guard import _Note
+
+    note = f"Pt denies {separator}any\nchest pain.\n"
+    typed = _Note()
+    for end in (note.index("\n") + 1, len(note)):
+        facts = typed.read(note[:end])
+    assert facts == _Note().read(note)
+    assert facts == _Note().read(note.replace(separator, " "))
+
+
 def test_no_phrase_is_longer_than_the_seam_that_is_read_again():
     from nurse_lsp.contradictions import _LONGEST
     from nurse_lsp.lexicon import _PHRASES

@@ -13,10 +13,12 @@ from nurse_lsp.completion import load_completer
 from nurse_lsp.mixture import MixtureRuntime
 from nurse_lsp.ngram import FILE, NGram
 from nurse_lsp.settings import Settings
+from nurse_training import cli, mixing
 from nurse_training.cli import app
 from nurse_training.mixing import count_notes, notes_of
 from nurse_training.noteevents import Note
 from nurse_training.prepare import train_tokenizer
+from nurse_training.recipe import read_recipe
 from tests.test_train import TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -46,6 +48,20 @@ def test_notes_are_taken_whole_out_of_packed_rows():
     assert list(notes_of(rows, 0, 1)) == [[0, 5, 6, 1], [0, 7, 1]]
 
 
+def test_counting_that_was_broken_off_is_done_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    recipe = read_recipe("mini", [*TINY, "notes=4", "validation_notes=2", "ngram_notes=4"])
+
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cli, "_count_synthetic", broken_off)
+        cli.synthetic_data(recipe, tmp_path)
+    assert not (tmp_path / FILE).exists()
+    cli.synthetic_data(recipe, tmp_path)
+    assert NGram.load(tmp_path / FILE).order == 5
+
+
 def test_a_run_ends_with_a_mixture_that_serves(tmp_path: Path):
     tiny = [*TINY, "num_attention_heads=2", "num_key_value_heads=1", "block_size=256"]  # heads of 16, which the graph wants
     result = CliRunner().invoke(app, ["run", "mini", *tiny, "ngram_notes=60", "--out", str(tmp_path / "made")])
@@ -65,3 +81,10 @@ def test_a_run_ends_with_a_mixture_that_serves(tmp_path: Path):
     second = [json.loads(line) for line in (again / "run" / "log.jsonl").read_text().splitlines()]
     assert second[0]["loss"] < first[0]["loss"], "it goes on from where the other ended"
     assert (again / "tokenizer.json").read_bytes() == (tmp_path / "made" / "tokenizer.json").read_bytes()
+
+
+def test_a_mixture_that_cannot_be_fitted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mixing, "notes_of", lambda *_: iter(()))
+    few = [*TINY, "num_attention_heads=2", "num_key_value_heads=1", "max_steps=3", "ngram_notes=4"]
+    result = CliRunner().invoke(app, ["run", "mini", *few, "--out", str(tmp_path / "made")])
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nurse_lsp.mixture import MixtureRuntime, Weights, fit_weights, observed, softmax
-from nurse_lsp.ngram import NGram, count_ngrams
+from nurse_lsp.engine import load_engine
+from nurse_lsp.limits import Limits
+from nurse_lsp.mixture import NOTE_FLOOR, MixtureRuntime, Weights, fit_weights, observed, softmax
+from nurse_lsp.models import CheckpointError, resolve
+from nurse_lsp.ngram import FILE, NGram, count_ngrams
 from nurse_lsp.notecache import ORDER, NoteCache
 
 SIZE = 8
@@ -110,6 +114,13 @@ def test_it_is_the_weighted_sum_of_its_parts(ids):
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
+def test_an_n_gram_of_other_tokens_is_refused():
+    network = Network()
+    network.vocab_size = SIZE + 1
+    with pytest.raises(ValueError, match="8 tokens, the network has 9"):
+        MixtureRuntime(network, ngram(), weights())
+
+
 def test_weights_are_those_under_which_the_text_is_likeliest():
     """Of 200 places the first part is right at 150, the second at 50: the weights go to 3/4 and 1/4 where each is sure."""
     parts = np.array([[1.0, 0.0, 0.0]] * 150 + [[0.0, 1.0, 0.0]] * 50) + 1e-9
@@ -121,7 +132,14 @@ def test_weights_are_those_under_which_the_text_is_likeliest():
 def test_a_bucket_that_was_never_seen_has_the_weights_of_all():
     parts = np.array([[0.9, 0.1, 0.0]] * 10)
     found = fit_weights(parts, np.zeros((10, 2), np.int64), 5)
-    assert found.of(4, 4) == pytest.approx(found.of(3, 3))
+    assert found.of(4, 4) == pytest.approx(found.of(3, 4))
+
+
+def test_the_note_keeps_a_weight_that_grows_with_what_agrees():
+    parts = np.array([[0.9, 0.1, 0.0]] * 500)
+    found = fit_weights(parts, np.zeros((500, 2), np.int64), 5)
+    assert [found.of(2, matched)[2] for matched in range(-1, ORDER + 1)] == pytest.approx(list(NOTE_FLOOR), abs=1e-3)
+    assert sum(found.of(2, 4)) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("value", [None, "much", [[[1, 0, 0]]], [[[0.5, 0.5, 0.5]] * (ORDER + 2)] * 5])
@@ -146,3 +164,39 @@ def test_parts_can_be_left_out_and_the_rest_still_sums_to_one():
     for wrong in (["note"], ["networks"], []):
         with pytest.raises(ValueError, match="network"):
             weights().only(wrong)
+
+
+def test_the_embedded_model_is_a_mixture():
+    engine = load_engine(resolve("mini"), 1)
+    assert isinstance(engine.session.runtime, MixtureRuntime)
+    table = np.array(engine.session.runtime.weights.table)
+    assert (table[:, :, :2] > 0).all() and (table[:, 1 + ORDER, 2] >= NOTE_FLOOR[-1] - 1e-3).all()
+
+
+def test_a_checkpoint_without_weights_for_its_ngram_is_named(tmp_path):
+    for path in resolve("mini").rglob("*"):
+        if path.is_file():
+            target = tmp_path / path.relative_to(resolve("mini"))
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    card = json.loads((tmp_path / "nurse.json").read_text())
+    del card["mixture"]
+    (tmp_path / "nurse.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match=FILE):
+        load_engine(tmp_path, 1)
+
+
+def test_a_word_that_only_the_note_holds_is_likelier_for_it():
+    """After its first five letters the note's own word leads, where without the note another does."""
+    engine = load_engine(resolve("mini"), 1)
+    vocabulary = engine.vocabulary
+
+    def best(text: str) -> bytes:
+        return engine.words([vocabulary.begin_id, *vocabulary.encode(text)], b" Zorbe", 1, Limits())[0].text
+
+    assert best("Transferred to Zorbelwick unit. Settled. Plan: stay on").startswith(b" Zorbel")
+    assert not best("Transferred to another unit. Settled. Plan: stay on").startswith(b" Zorbel")
+
+
+def test_the_embedded_model_stays_below_twenty_megabytes():
+    assert sum(path.stat().st_size for path in resolve("mini").rglob("*") if path.is_file()) < 20_000_000

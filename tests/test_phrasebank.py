@@ -71,3 +71,9 @@ def test_the_same_line_twice_is_a_fault(tmp_path: Path) -> None:
 
 def test_opposites_are_facts_of_their_own() -> None:
     assert {"pain", "no_pain", "no_fever"} <= FACTS
+
+
+def test_a_header_with_a_word_too_few_is_a_fault_and_no_part_of_the_note_above(tmp_path: Path) -> None:
+    (tmp_path / "prose").mkdir()
+    (tmp_path / "prose" / "ward.txt").write_text("=== ward shift\nPt slept well.\n\n=== ward\nPt up to chair.\n", "utf-8")
+    assert "ward.txt ward-001: a line of the note begins with '==='" in read_bank(tmp_path).faults[0]

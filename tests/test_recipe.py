@@ -26,7 +26,7 @@ def test_overrides_take_the_type_of_their_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["learning_rates=1", "max_steps", "max_steps=many", "bf16=1", "model.learning_rate=1", "hidden_size=1.5"]
+    "override", ["learning_rates=1", "max_steps", "max_steps=many", "bf16=1", "model.learning_rate=1", "hidden_size=1.5", "optimizer=moun"]
 )
 def test_a_wrong_override_stops(override: str) -> None:
     with pytest.raises(RecipeError):

@@ -21,7 +21,7 @@ from nurse_training.recipe import Recipe, read_recipe
 from nurse_training.train import IGNORED, Interrupted, PackedRows, RunClock, Schedule, run
 
 TINY = (
-    "notes=40 validation_notes=10 vocab_size=600 block_size=128 hidden_size=32 num_hidden_layers=2 num_attention_heads=4 "
+    "notes=40 validation_notes=10 ngram_notes=0 vocab_size=600 block_size=128 hidden_size=32 num_hidden_layers=2 num_attention_heads=4 "
     "num_key_value_heads=2 intermediate_size=48 per_device_train_batch_size=4 gradient_accumulation_steps=1 max_steps=6 "
     "eval_steps=3 save_steps=3 bf16=false torch_compile=false"
 ).split()

@@ -138,7 +138,7 @@ def measure_replay(
         ServerGone: the server ended or served nothing.
         ModelError: the baseline cannot be run.
     """
-    client = start_server(model, threads=threads)
+    client = start_server(model, threads)
     try:
         measured: dict[str, object] = {**figures(type_notes(client, notes, speed, keys, tick)), "keys_per_s": speed}
     finally:

@@ -20,6 +20,7 @@ from nurse_lsp.completion import Completer
 from nurse_lsp.engine import Engine
 from nurse_lsp.limits import Limits
 from nurse_lsp.note import training_text
+from nurse_lsp.phrases import ROOM
 
 WORDS = 10
 """Exact match is asked for the next 1 … 10 words."""
@@ -71,7 +72,7 @@ def score_notes(completer: Completer, notes: Sequence[EvalNote], cursors: int, t
 def score_note(completer: Completer, note: EvalNote, cursors: int) -> NoteScore:
     """Bits and exact matches of one note."""
     text = training_text(note.text)
-    nats = negative_log_likelihood(completer.engine, text, completer.settings.context_tokens, completer.settings.max_tokens + 16)
+    nats = negative_log_likelihood(completer.engine, text, completer.settings.context_tokens, completer.settings.max_tokens + ROOM)
     hits = [0] * WORDS
     asked = [0] * WORDS
     for cursor in cursor_offsets(text, cursors):

@@ -17,14 +17,15 @@ from nurse_evaluation.data import EvalNote
 from nurse_evaluation.typist import percentile
 from nurse_lsp.models import CheckpointError, tokenizer_file
 from nurse_lsp.note import build_prompt
+from nurse_lsp.phrases import CHARS_PER_TOKEN, ROOM
+from nurse_lsp.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GHOST_TOKENS = 12
-CONTEXT_TOKENS = 480
-"""Tokens of the note that are read, as many as the server reads with its own defaults."""
-CHARS_PER_TOKEN = 5
+CONTEXT_TOKENS = Settings().context_tokens - Settings().max_tokens - ROOM
+"""Tokens of the note that are read, as many as the server reads at most with its own defaults."""
 
 
 def replay_from_scratch(folder: Path, notes: Sequence[EvalNote], places: int, tick: Callable[[], None]) -> dict[str, float | int]:

@@ -36,16 +36,15 @@ class Replay:
     peak_rss_mb: float = 0.0
 
 
-def start_server(model: str, *, deadline_ms: int = 0, threads: int = 0) -> Client:
-    """A server that has its model loaded.
+def start_server(model: str, threads: int) -> Client:
+    """A server that has its model loaded; 0 threads leave the choice to it.
 
     Raises:
         ServerGone: it ended, or cannot serve the model; says why.
     """
     client = Client(server_command("--model", model, "--stdio"))
-    options = {key: value for key, value in (("deadlineMs", deadline_ms), ("threads", threads)) if value}
     try:
-        client.initialize(options)
+        client.initialize({"threads": threads})
         if problem := client.wait_ready():
             raise ServerGone(problem)
     except ServerGone:

@@ -79,10 +79,9 @@ def serve(
     if precision not in CHOICES["precision"]:
         raise _fail(f"--precision must be one of {', '.join(CHOICES['precision'])}, not '{precision}'.")
     if context.invoked_subcommand is not None:
-        if stdio or tcp or model != "mini":
-            raise _fail(
-                f"--model, --stdio and --tcp before '{context.invoked_subcommand}' belong to the server; put --model after the command."
-            )
+        if stdio or tcp or model != "mini" or precision != "auto":
+            name = context.invoked_subcommand
+            raise _fail(f"--model, --stdio, --tcp and --precision before '{name}' belong to the server; put --model after the command.")
         return
     if stdio and tcp:
         raise _fail("--stdio and --tcp exclude each other.")

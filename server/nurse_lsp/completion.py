@@ -161,10 +161,10 @@ class Completer:
         the rest of it while it is typed, as memory would have it."""
         if note and (known := self.memory.recall(note, before, self.settings)) is not None:
             limits.check()
-            return replace(known, ghost=self._screen(known.ghost, before).text)
+            return self._screened(known, known.ghost, before)
         due = heading_due(before)
         if due is not None and due.typed and (first := self._answer(before[: -due.typed], limits, note)).heading:
-            return replace(first, ghost=self._screen(first.ghost[due.typed :], before).text)
+            return self._screened(first, first.ghost[due.typed :], before)
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
         late = limits.over
@@ -178,6 +178,11 @@ class Completer:
         if note and (answer.ghost or not answer.late):
             self.memory.keep(note, before, self.settings, answer)
         return answer
+
+    def _screened(self, answer: Answer, ghost: str, before: str) -> Answer:
+        """An answer found earlier with what may be shown of its ghost here."""
+        screened = self._screen(ghost, before)
+        return replace(answer, ghost=screened.text, held_back=tuple(dict.fromkeys((*answer.held_back, *screened.held_back))))
 
     def _fitted(self, ghost: str, before: str, after: str) -> str:
         """A screened ghost as it may stand at the cursor: without what stands right of it."""

@@ -133,8 +133,7 @@ def _read_on(lead: str, text: str) -> list[Term]:
     read = _lead_terms(lead)
     if len(read) <= _LONGEST:
         return terms(lead + text)
-    cut = read[-_LONGEST - 1].end
-    return [*read[:-_LONGEST], *terms(lead[cut:] + text, cut)]
+    return [*read[:-_LONGEST], *terms(lead + text, read[-_LONGEST - 1].end)]
 
 
 @lru_cache(maxsize=64)

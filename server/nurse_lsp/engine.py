@@ -290,10 +290,12 @@ def _load_runtime(folder: Path, threads: int, precision: str) -> Runtime:
     try:
         from nurse_lsp.runtime_torch import load_runtime
     except ImportError as error:
-        raise CheckpointError(
-            f"{folder}: no graph (onnx/model.onnx) in it, and torch is not installed. "
-            f"Write the graph: nurse-train export {folder}; or install torch: pip install 'nurse-lsp[torch]'"
-        ) from error
+        install = "install torch: pip install 'nurse-lsp[torch]'"
+        message = f"precision '{precision}' needs torch, which is not installed. Leave it 'auto', or {install}"
+        if precision in {"auto", "int8"}:
+            write = f"Write the graph: nurse-train export {folder}"
+            message = f"no graph (onnx/model.onnx) in it, and torch is not installed. {write}; or {install}"
+        raise CheckpointError(f"{folder}: {message}") from error
     return load_runtime(folder, threads, precision)
 
 

@@ -48,6 +48,7 @@ RULES = {
 
 _BREAK = re.compile(r"(?<!\b[DM]r)(?<!\bMrs)(?<!\bMs)[.!?] (?=[A-Z])")
 """Where a line is cut into the pieces that it is read in: a note without line ends is read by its sentences."""
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NEAR = 320
 """Characters before the cursor that a rule looks at for what begins there and ends in the generated text."""
 _KEPT = 8
@@ -190,7 +191,7 @@ class _Note:
             return facts
         context = known[_piece_start(known[:-1]) :] if known else ""
         pieces = []
-        for line in head[len(known) :].splitlines(keepends=True):
+        for line in _LINE.findall(head, len(known)):
             for piece in _pieces(line):
                 pieces.append(_piece(context, piece))
                 context = piece

@@ -54,25 +54,25 @@ _PHRASES, _PERSONS = _table()
 _NOBODY: frozenset[str] = frozenset()
 
 
-def terms(text: str, offset: int = 0) -> list[Term]:
-    """The words and phrases of a text, in order, their places counted from `offset`."""
-    tokens = _tokens(text)
+def terms(text: str, start: int = 0) -> list[Term]:
+    """The words and phrases of a text from `start` on, in order; what a sign means depends on what stands before it."""
+    tokens = _tokens(text, start)
     words = [token[2] for token in tokens]
     found = []
     index = 0
     while index < len(tokens):
-        start, end, word = tokens[index]
-        size, kind, value = _phrase(words, index) or _single(text, start, word)
-        if word == "rt" and text[start:end] == "RT":  # the respiratory therapist
+        begin, end, word = tokens[index]
+        size, kind, value = _phrase(words, index) or _single(text, begin, word)
+        if word == "rt" and text[begin:end] == "RT":  # the respiratory therapist
             kind = "word"
-        found.append(Term(start + offset, tokens[index + size - 1][1] + offset, kind, value, word, _PERSONS.get(word, _NOBODY)))
+        found.append(Term(begin, tokens[index + size - 1][1], kind, value, word, _PERSONS.get(word, _NOBODY)))
         index += size
     return found
 
 
-def _tokens(text: str) -> list[tuple[int, int, str]]:
+def _tokens(text: str, begin: int) -> list[tuple[int, int, str]]:
     tokens = []
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(text, begin):
         start, end = match.span()
         word = match.group().lower()
         if len(word) < 3 or word.isalpha() or word in _PHRASES or word in _PERSONS or not word[0].isalpha():

@@ -180,6 +180,8 @@ class NurseServer(LanguageServer):
             busy.cancel()
             if late:
                 self._end_late(completer)
+        if cancel.is_set():  # it may have been withdrawn after the last pass: the note, or the cursor, is another by now
+            suggestion = Suggestion()
         self._count(suggestion)
         if kind == "ghost" and self.notes.get(uri) is note and not cancel.is_set():
             self._ahead = Ahead(uri, note, offset, suggestion.ghost) if suggestion.ghost else None
@@ -286,6 +288,13 @@ class NurseServer(LanguageServer):
             return None
         self.work_done_progress.begin(token, types.WorkDoneProgressBegin(title="nurse-lsp", message=f"Loading {model}", cancellable=False))
         return token
+
+    def shutdown(self) -> None:
+        """Stops what is being computed too: the process ends when the worker does, and nothing else would end what is read ahead."""
+        for cancel in self._running.values():
+            cancel.set()
+        self._stop_reading_ahead()
+        super().shutdown()  # type: ignore[no-untyped-call]
 
     def report_server_error(self, error: Exception, source: object) -> None:
         """Logs that something failed in the protocol, without its words: they may quote the note."""

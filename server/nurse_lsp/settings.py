@@ -23,7 +23,7 @@ class Settings:
     menu_items: int = 5
     """Words and phrases that the completion menu offers at most; 0 turns it off."""
     context_tokens: int = 512
-    """Tokens of the note before the cursor that the model reads at most."""
+    """Tokens of the note before the cursor and of the ghost that the model reads at most."""
     threads: int = 0
     """Threads of the model; 0 leaves the choice to the server."""
     precision: str = "auto"

@@ -199,15 +199,15 @@ def run(
         prepared = read_prepared(data) if data else synthetic_data(chosen, out / "run" / "data", start_from)
         model, scores = train(chosen, prepared, out, lambda line: console.print(line, highlight=False), start_from)
         write_checkpoint(model, chosen, prepared, out, command, scores, finished_steps(out / "run"), start_from)
+        _write_graph(out, [note.text for note in _bank().notes if note.held_out])
+        if chosen.data.ngram_notes:
+            from nurse_training.mixing import add_mixture
+
+            scores |= add_mixture(out, prepared)
     except Interrupted as error:
         fail(str(error), 1)
     except (FileNotFoundError, NotesError, ValueError) as error:
         fail(str(error))
-    _write_graph(out, [note.text for note in _bank().notes if note.held_out])
-    if chosen.data.ngram_notes:
-        from nurse_training.mixing import add_mixture
-
-        scores |= add_mixture(out, prepared)
     typer.echo(json.dumps({"out": str(out), **scores}))
 
 
@@ -250,38 +250,42 @@ def synthetic_data(recipe: Recipe, folder: Path, start_from: Path | None = None)
     Args:
         start_from: a checkpoint whose tokenizer is kept.
     """
+    from nurse_lsp.ngram import FILE
+    from nurse_training.prepare import read_prepared
+
+    prepared = read_prepared(folder) if (folder / "manifest.json").exists() else _prepare_synthetic(recipe, folder, start_from)
+    if recipe.data.ngram_notes and not (folder / FILE).exists():  # also where an earlier run was broken off before it had counted
+        _count_synthetic(recipe, folder / FILE)
+    return prepared
+
+
+def _prepare_synthetic(recipe: Recipe, folder: Path, start_from: Path | None) -> Prepared:
     from tokenizers import Tokenizer
 
     from nurse_lsp.models import tokenizer_file
-    from nurse_training.prepare import prepare as prepare_notes
-    from nurse_training.prepare import read_prepared
+    from nurse_training.prepare import prepare
 
-    if (folder / "manifest.json").exists():
-        return read_prepared(folder)
     bank, data = _bank(), recipe.data
     tokenizer = Tokenizer.from_file(str(tokenizer_file(start_from))) if start_from else None
     validation = synthesize(bank, data.validation_notes, data.seed, "validation", data.validation_whole_share)
     with progress_bar("writing notes", data.notes) as progress:
         notes = _good_notes(_counted(synthesize(bank, data.notes, data.seed, "train", data.whole_share), progress))
-        prepared = prepare_notes(notes, recipe, folder, _good_notes(validation), "nurse-train synth", tokenizer=tokenizer)
-    if data.ngram_notes:
-        _count_synthetic(bank, recipe, folder)
-    return prepared
+        return prepare(notes, recipe, folder, _good_notes(validation), "nurse-train synth", tokenizer=tokenizer)
 
 
-def _count_synthetic(bank: PhraseBank, recipe: Recipe, folder: Path) -> None:
+def _count_synthetic(recipe: Recipe, out: Path) -> None:
     """Counts the n-gram of the checkpoint to come: each whole note once, and statements put together anew for the rest of the notes."""
     from tokenizers import Tokenizer
 
-    from nurse_lsp.ngram import FILE
     from nurse_training.mixing import count_notes
 
-    data = recipe.data
+    bank, data = _bank(), recipe.data
     whole = sum(share_of_note(note) == "train" for note in bank.notes)
     with progress_bar("counting", data.ngram_notes) as progress:
         written = synthesize(bank, data.ngram_notes, data.seed + 1, "train", min(1.0, whole / data.ngram_notes))
-        counts = count_notes(Tokenizer.from_file(str(folder / "tokenizer.json")), _good_notes(_counted(written, progress)), bank.words)
-    counts.save(folder / FILE)
+        tokenizer = Tokenizer.from_file(str(out.with_name("tokenizer.json")))
+        counts = count_notes(tokenizer, _good_notes(_counted(written, progress)), bank.words)
+    counts.save(out)
 
 
 def _good_notes(written: Iterable[Written]) -> Iterator[Note]:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nurse_lsp.drafts import FILE, TABLE_ORDER
 from nurse_lsp.models import tokenizer_file
 from nurse_training.noteevents import written_aside
 
-FILE = "drafts.npy"
 LENGTH = 6
 """Tokens that follow at most."""
 MIN_COUNT = 20
@@ -35,13 +35,15 @@ def write_drafts(folder: Path, prepared: Path) -> dict[str, object]:
     """Writes the table of a checkpoint from the rows that it was trained on.
 
     Raises:
-        DraftsError: no prepared folder, or one with another tokenizer.
+        DraftsError: no checkpoint, no prepared folder, or one with another tokenizer.
     """
     try:
         rows = np.load(prepared / "train.npy", mmap_mode="r")
         manifest = json.loads((prepared / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DraftsError(f"{prepared}: no prepared folder ({type(error).__name__}). Make one: nurse-train prepare") from error
+    if not tokenizer_file(folder).exists():
+        raise DraftsError(f"{folder}: no checkpoint, for it has no tokenizer.json.")
     if (prepared / "tokenizer.json").read_bytes() != tokenizer_file(folder).read_bytes():
         raise DraftsError(f"{prepared}: prepared with another tokenizer than that of {folder} (block size {manifest.get('block_size')}).")
     table = draft_table(np.asarray(rows).reshape(-1).astype(np.int64))
@@ -67,11 +69,11 @@ def draft_table(stream: Ids) -> NDArray[np.int32]:
     sure = (counts[best] >= MIN_COUNT) & (counts[best] >= MIN_SHARE * totals)
     following = dict(zip(keys[sure].tolist(), thirds[best][sure].tolist(), strict=True))
     kept = sorted(keys[sure][np.argsort(-counts[best][sure], kind="stable")][:MAX_ROWS].tolist())
-    table = np.full((len(kept), 2 + LENGTH), -1, np.int32)
+    table = np.full((len(kept), TABLE_ORDER + LENGTH), -1, np.int32)
     for row, key in enumerate(kept):
         first, second = divmod(key, size)
-        table[row, :2] = first, second
-        for column in range(2, 2 + LENGTH):
+        table[row, :TABLE_ORDER] = first, second
+        for column in range(TABLE_ORDER, TABLE_ORDER + LENGTH):
             third = following.get(first * size + second)
             if third is None:
                 break

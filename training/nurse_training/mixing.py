@@ -37,6 +37,8 @@ brought {network_share:.0%}, the 5-gram {ngram_share:.0%}, the note {note_share:
 measures with parts left out.
 """
 
+SYNTHETIC = "nurse-train synth"
+"""What a manifest says of notes that are nobody's."""
 Rows = np.ndarray[tuple[int, int], np.dtype[np.uint16]]
 
 
@@ -105,6 +107,8 @@ def add_mixture(folder: Path, prepared: Prepared) -> dict[str, float]:
     size = sum(len(tokenizer.decode(ids[1:-1], skip_special_tokens=False).encode()) for ids in notes)
     scores = _scores(parts, buckets, weights, size)
     counts.save(folder / FILE)
+    if prepared.manifest["source"] != SYNTHETIC:
+        (folder / FILE).chmod(0o600)  # it holds runs of words of the notes
     card = json.loads((folder / "nurse.json").read_text("utf-8"))
     card["mixture"] = weights.table
     card["scores"] = {**card["scores"], **scores}

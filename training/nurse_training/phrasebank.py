@@ -208,6 +208,8 @@ def read_prose(path: Path, bank: PhraseBank) -> None:
     for number, (place, style, text) in enumerate(zip(parts[::3], parts[1::3], parts[2::3], strict=True), 1):
         note = WholeNote(f"{path.stem}-{number:03}", place, style, text.strip("\n") + "\n", held_out=False)
         bank.faults += [f"{path.name} {note.id}: {fault}" for fault in _note_faults(note, PROSE_WORDS)]
+        if any(line.startswith("===") for line in text.splitlines()):
+            bank.faults.append(f"{path.name} {note.id}: a line of the note begins with '===' and is no '=== PLACE STYLE'")
         bank.notes.append(note)
 
 

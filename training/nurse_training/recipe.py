@@ -99,6 +99,7 @@ class Recipe:
     train: TrainPart = field(default_factory=TrainPart)
 
 
+CHOICES = {"optimizer": ("adamw", "muon")}
 PARTS: dict[str, type[DataPart] | type[ModelPart] | type[TrainPart]] = {"data": DataPart, "model": ModelPart, "train": TrainPart}
 Scalar = str | int | float | bool
 PartType = typing.TypeVar("PartType", DataPart, ModelPart, TrainPart)
@@ -169,6 +170,9 @@ def _typed(value: object, kind: type, where: str) -> Scalar:
         value = int(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise RecipeError(f"{where} is {value!r}; it has to be of type {kind.__name__}.")
+    choices = CHOICES.get(where.rpartition(".")[2])
+    if choices and value not in choices:
+        raise RecipeError(f"{where} is {value!r}; it has to be one of {', '.join(choices)}.")
     return typing.cast(Scalar, value)
 
 
