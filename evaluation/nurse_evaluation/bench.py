@@ -74,18 +74,19 @@ def _first_ghost(client: Client) -> None:
     raise ServerGone("the model offered no ghost text at any of the probed places")
 
 
-def measure_idle(model: str, seconds: float, tick: Callable[[float], None]) -> dict[str, float | int]:
+def measure_idle(model: str, seconds: float, threads: int, tick: Callable[[float], None]) -> dict[str, float | int]:
     """What the real server uses while a note is open and nobody types.
 
     Args:
         model: what is served.
         seconds: how long; begun when the note's ghost was answered and nothing is read ahead any more.
+        threads: of the server's model; 0 leaves the choice to it.
         tick: told the seconds that have passed since it was told last.
 
     Raises:
         ServerGone: the server ended or served nothing.
     """
-    client = start_server(model)
+    client = start_server(model, threads=threads)
     try:
         client.open(URI, NOTE)
         client.ghost(URI, NOTE.count("\n"), len(NOTE.rpartition("\n")[2]))

@@ -70,7 +70,7 @@ def bench(
         elif replay is not None:
             figures = _measured_replay(replay, model, notes, keys, speed, places if with_baseline else 0, threads)
         elif idle:
-            figures = _measured_idle(model, idle)
+            figures = _measured_idle(model, idle, threads)
         else:
             figures = _measured_shape(shape, threads, with_baseline)
     except ServerGone as error:
@@ -92,13 +92,13 @@ def _measured_startup(model: str, runs: int) -> dict[str, object]:
         return {"model": model, **measure_startup(model, runs, lambda: progress.advance(progress.task_ids[0]))}
 
 
-def _measured_idle(model: str, seconds: float) -> dict[str, object]:
+def _measured_idle(model: str, seconds: float, threads: int) -> dict[str, object]:
     from nurse_evaluation.bench import measure_idle
 
     with _measuring("Waiting", None) as progress:
         task = progress.task_ids[0]
         progress.update(task, total=seconds)
-        return {"model": model, **measure_idle(model, seconds, lambda passed: progress.advance(task, passed))}
+        return {"model": model, **measure_idle(model, seconds, threads, lambda passed: progress.advance(task, passed))}
 
 
 def _measured_replay(data: Path, model: str, notes: int, keys: int, speed: float, places: int, threads: int) -> dict[str, object]:
