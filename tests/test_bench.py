@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from nurse_evaluation.typist import Replay, figures
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     code = "from nurse_evaluation.cli import app; app(prog_name='nurse-eval')"
@@ -29,6 +31,19 @@ def test_a_model_that_is_not_here_is_said(own_home):
 
 def test_nothing_to_measure_is_misuse():
     assert run("bench").returncode == 2
+
+
+def test_idle_prints_what_was_used(endless):
+    done = run("bench", "--idle", "1", "--model", str(endless), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["idle_s"] >= 1 and found["passes"] == 0 <= found["cpu_s"]
+
+
+def test_growth_is_told_where_there_were_keys_enough():
+    replay = Replay(milliseconds=[1.0], rss_mb=[(400, 100.0), (5200, 110.0), (9000, 115.04), (10000, 113.0)])
+    assert figures(replay)["growth_after_5000_mb"] == 5.0
+    assert "growth_after_5000_mb" not in figures(Replay(milliseconds=[1.0], rss_mb=[(400, 100.0), (5200, 110.0)]))
 
 
 def test_two_things_to_measure_or_an_unknown_shape_are_misuse(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nurse_lsp.drafts import FILE, MAX_DRAFT, REST, START_LENGTH, Drafts, DraftTable
+from nurse_lsp.drafts import FILE, MAX_DRAFT, REST, START_LENGTH, Drafts, DraftTable, Followers
 from nurse_lsp.engine import Engine, load_engine
 from nurse_lsp.limits import Limits
 from nurse_lsp.models import CheckpointError
@@ -46,6 +46,30 @@ def test_length_follows_what_was_right():
     assert drafts.length == 3
     drafts.learn(0)
     assert [bool(drafts.propose([1, 2, 3, 1, 2], 9)) for _ in range(REST + 1)] == [False] * REST + [True]
+
+
+def test_another_text_is_drafted_from_where_this_one_says_nothing():
+    drafts = Drafts()
+    drafts.others = Followers([9, 2, 3, 4, 5]), Followers([1, 2, 3, 6, 7, 8, 2, 3, 5])
+    assert drafts.propose([1, 2, 3], 10) == [6, 7, 8]  # three tokens in common go before two
+    assert drafts.propose([7, 2, 3], 10) == [4, 5]
+    assert drafts.propose([2, 3, 9, 2, 3], 10) == [9, 2, 3]  # the note itself first
+    drafts.others = ()
+    assert drafts.propose([1, 2, 3], 10) == []
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), max_size=6))
+def test_what_follows_in_another_text_is_the_longest_latest_match(text, ids):
+    """Against a plain search over all places."""
+    length, after = Followers(text).after(ids)
+    matches = [
+        (common, place)
+        for place in range(1, len(text))
+        for common in range(2, 5)
+        if common <= min(len(ids), place + 1) and text[place + 1 - common : place + 1] == ids[-common:]
+    ]
+    best = max(matches, default=(0, len(text)))
+    assert (length, after) == (best[0], text[best[1] + 1 :][:MAX_DRAFT])
 
 
 def test_the_table_gives_what_nearly_always_follows(tmp_path):

@@ -116,6 +116,9 @@ PLACES = [
     "Plan: Cont to mon",
     "GU: Foley draining clear yel",
     "Resp: O2 sats stable on room a",
+    "NPN 7p-7a\nNeuro: Pt alert and oriented.\nCV: HR regular, no ectopy.\n",
+    "Situation: Pt fell.\nBackground: Lives alone.\n",
+    "Skin: Intact.\nAccess: PIV x",
 ]
 
 

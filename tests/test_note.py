@@ -1,4 +1,4 @@
-"""Prompts, marks, sentence ends and headings."""
+"""Prompts, marks and sentence ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nurse_lsp.note import build_prompt, mark_token, next_headings, normalise, sentence_end, training_text
+from nurse_lsp.note import build_prompt, mark_token, normalise, sentence_end, training_text
 
 NOTE_TEXT = st.text(st.sampled_from("ab cd.\n\r\t[*]-1"), max_size=60)
 
@@ -106,10 +106,3 @@ def test_sentence_ends(text, end):
 @pytest.mark.parametrize("text", ["Seen by Dr. Smith", "q4h.", "98.6", "e.g. toast", "temp 37.5 and", "waiting...", "no stop here", "2."])
 def test_what_ends_no_sentence(text):
     assert sentence_end(text) is None
-
-
-def test_the_next_missing_heading_comes_first():
-    assert next_headings("Neuro: ok\nCV: ok\n")[:2] == ["Resp:", "GI:"]
-    assert next_headings("Situation: x\nBackground: y\n")[0] == "Assessment:"
-    assert next_headings("NEURO: ok\nCV: ok\n")[0] == "RESP:"
-    assert "Neuro:" not in next_headings("Neuro: ok\n")

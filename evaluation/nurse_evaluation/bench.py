@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from nurse_evaluation.data import EvalNote
-from nurse_evaluation.typist import figures, rss_mb, start_server, type_notes
+from nurse_evaluation.typist import cpu_seconds, figures, rss_mb, start_server, type_notes
 from nurse_lsp.client import Client, ServerGone, server_command
 from nurse_lsp.models import resolve
 
 URI = "untitled:bench.note"
+SETTLE_S = 0.5
+"""Between two looks at whether the server still reads ahead."""
 NOTE = "NPN 7p-7a\nNeuro: Pt alert and oriented, follows commands.\nCV: HR reg"
 GHOST_PROBES = (NOTE, NOTE + "ular, no ec", NOTE + "ular, no ectopy.\nResp: Lungs cl", NOTE + "ular, no ectopy.\nGI: Abd soft, non")
 """Places where a model of nursing notes has something to say: the first ghost is the first that is not empty."""
@@ -70,6 +72,53 @@ def _first_ghost(client: Client) -> None:
         if client.ghost(uri, text.count("\n"), len(text.rpartition("\n")[2])):
             return
     raise ServerGone("the model offered no ghost text at any of the probed places")
+
+
+def measure_idle(model: str, seconds: float, threads: int, tick: Callable[[float], None]) -> dict[str, float | int]:
+    """What the real server uses while a note is open and nobody types.
+
+    Args:
+        model: what is served.
+        seconds: how long; begun when the note's ghost was answered and nothing is read ahead any more.
+        threads: of the server's model; 0 leaves the choice to it.
+        tick: told the seconds that have passed since it was told last.
+
+    Raises:
+        ServerGone: the server ended or served nothing.
+    """
+    client = start_server(model, threads=threads)
+    try:
+        client.open(URI, NOTE)
+        client.ghost(URI, NOTE.count("\n"), len(NOTE.rpartition("\n")[2]))
+        passes = _settled_passes(client)
+        pid = client.process.pid
+        cpu_before, started = cpu_seconds(pid), time.monotonic()
+        while (left := started + seconds - time.monotonic()) > 0:
+            time.sleep(min(left, 1.0))
+            tick(min(left, 1.0))
+        used = cpu_seconds(pid) - cpu_before
+        return {
+            "idle_s": round(time.monotonic() - started, 1),
+            "cpu_s": round(used, 3),
+            "passes": _passes(client) - passes,
+            "rss_mb": round(rss_mb(pid, "VmRSS"), 1),
+        }
+    finally:
+        client.shut_down()
+
+
+def _settled_passes(client: Client) -> int:
+    """Forward passes so far, once they grow no more."""
+    before, passes = -1, _passes(client)
+    while passes != before:
+        time.sleep(SETTLE_S)
+        before, passes = passes, _passes(client)
+    return passes
+
+
+def _passes(client: Client) -> int:
+    counted = client.request("nurse/counters", None)
+    return int(counted["passes"]) if isinstance(counted, dict) else 0
 
 
 def measure_replay(

@@ -41,6 +41,9 @@ def bench(
     shape: Annotated[
         str, typer.Option(help="Time random weights of a model's true size: gpt2, opt-350m, qwen3-0.6b, tinyllama-1.1b.")
     ] = "",
+    idle: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Leave a note open for so long and type nothing: processor time, memory.")
+    ] = 0,
     with_baseline: Annotated[
         bool, typer.Option("--baseline", help="And transformers' plain `generate` from scratch at each key, in the same run.")
     ] = False,
@@ -58,14 +61,16 @@ def bench(
     """Latency and memory of the real server."""
     from nurse_lsp.client import ServerGone
 
-    if [startup, replay is not None, bool(shape)].count(True) != 1:
-        typer.echo("Say what to measure, one of: --startup, --replay NOTES, --shape NAME.", err=True)
+    if [startup, replay is not None, bool(shape), bool(idle)].count(True) != 1:
+        typer.echo("Say what to measure, one of: --startup, --replay NOTES, --shape NAME, --idle SECONDS.", err=True)
         raise typer.Exit(MISUSE)
     try:
         if startup:
             figures = _measured_startup(model, runs)
         elif replay is not None:
             figures = _measured_replay(replay, model, notes, keys, speed, places if with_baseline else 0, threads)
+        elif idle:
+            figures = _measured_idle(model, idle, threads)
         else:
             figures = _measured_shape(shape, threads, with_baseline)
     except ServerGone as error:
@@ -85,6 +90,15 @@ def _measured_startup(model: str, runs: int) -> dict[str, object]:
 
     with _measuring("Cold starts", runs) as progress:
         return {"model": model, **measure_startup(model, runs, lambda: progress.advance(progress.task_ids[0]))}
+
+
+def _measured_idle(model: str, seconds: float, threads: int) -> dict[str, object]:
+    from nurse_evaluation.bench import measure_idle
+
+    with _measuring("Waiting", None) as progress:
+        task = progress.task_ids[0]
+        progress.update(task, total=seconds)
+        return {"model": model, **measure_idle(model, seconds, threads, lambda passed: progress.advance(task, passed))}
 
 
 def _measured_replay(data: Path, model: str, notes: int, keys: int, speed: float, places: int, threads: int) -> dict[str, object]:

@@ -128,7 +128,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def figures(replay: Replay) -> dict[str, float | int]:
-    """The figures of a replay, by the keys of `nurse-eval bench --replay`."""
+    """The figures of a replay, by the keys of `nurse-eval bench --replay`; growth of memory only where it was long enough to tell."""
     counters, keys = replay.counters, len(replay.milliseconds)
     settled = [mb for typed, mb in replay.rss_mb if typed >= 5_000]
     return {
@@ -140,5 +140,5 @@ def figures(replay: Replay) -> dict[str, float | int]:
         "prefetched": counters.get("prefetched", 0),
         "cpu_s_per_1000": round(replay.cpu_s * 1000 / max(1, keys), 3),
         "peak_rss_mb": round(replay.peak_rss_mb, 1),
-        "growth_after_5000_mb": round(max(settled) - settled[0], 1) if settled else 0.0,
+        **({"growth_after_5000_mb": round(max(settled) - settled[0], 1)} if len(settled) > 1 else {}),
     }

@@ -16,8 +16,9 @@ from nurse_lsp.guard import Screened, screen
 from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.memory import Answer, Memory
 from nurse_lsp.models import MODELS, read_card, resolve
-from nurse_lsp.note import next_headings, sentence_end
+from nurse_lsp.neighbours import Neighbours
 from nurse_lsp.phrases import Context, Phrase, Writer, read_context
+from nurse_lsp.sections import Place, heading_due, next_headings, repeats_section
 from nurse_lsp.settings import Settings
 from nurse_lsp.suggestion import Item, Suggestion
 from nurse_lsp.thresholds import Thresholds
@@ -60,6 +61,7 @@ class Completer:
         self.settings = settings
         self.name = name
         self.memory = Memory()
+        self.neighbours = Neighbours(engine)
         self.counters = Counters()
         self._thresholds = thresholds or Thresholds()
         self._writer = Writer(engine, self._thresholds)
@@ -149,16 +151,20 @@ class Completer:
                 self.counters.prefetched += 1
 
     def forget(self, note: str) -> None:
-        """Forgets a note: its answers, and whatever of it the model has read."""
+        """Forgets a note: its answers, drafts from it, and whatever of it the model has read."""
         self.memory.forget(note)
+        self.neighbours.forget(note)
         self.engine.session.forget()
 
     def _answer(self, before: str, limits: Limits, note: str) -> Answer:
-        """From memory, or found now and kept."""
+        """From memory, or found now and kept. Where the model has nothing sure to say at a line start, the heading that is due there, and
+        the rest of it while it is typed, as memory would have it."""
         if note and (known := self.memory.recall(note, before, self.settings)) is not None:
             limits.check()
-            screened = self._screen(known.ghost, before)
-            return replace(known, ghost=screened.text, held_back=tuple(dict.fromkeys((*known.held_back, *screened.held_back))))
+            return self._screened(known, known.ghost, before)
+        due = heading_due(before)
+        if due is not None and due.typed and (first := self._answer(before[: -due.typed], limits, note)).heading:
+            return self._screened(first, first.ghost[due.typed :], before)
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
         late = limits.over
@@ -167,12 +173,21 @@ class Completer:
             phrase = self._phrase(context, words[0], limits)
         shown = self._shown(before, phrase.text)
         answer = Answer(shown.text, shown.held_back, phrase.late or late)
+        if due is not None and not due.typed and not answer.ghost:
+            answer = replace(answer, ghost=self._screen(due.heading, before).text, heading=True)
         if note and (answer.ghost or not answer.late):
             self.memory.keep(note, before, self.settings, answer)
         return answer
 
+    def _screened(self, answer: Answer, ghost: str, before: str) -> Answer:
+        """An answer found earlier with what may be shown of its ghost here."""
+        screened = self._screen(ghost, before)
+        return replace(answer, ghost=screened.text, held_back=tuple(dict.fromkeys((*answer.held_back, *screened.held_back))))
+
     def _fitted(self, ghost: str, before: str, after: str) -> str:
         """A screened ghost as it may stand at the cursor: without what stands right of it."""
+        if repeats_section(before, ghost, after):
+            return ""
         if (kept := without_repeats(ghost, after)) != ghost:
             kept = self._screen(kept, before).text
         return kept if any(char.isalnum() for char in kept) else ""
@@ -210,10 +225,10 @@ class Completer:
         return self._writer.phrase(context, word, self.settings.max_tokens, self.settings.context_tokens, limits, stop)
 
     def _stop(self, before: str) -> Callable[[str], bool]:
-        lead = before[-80:]
+        place = Place.of(before)
 
         def stop(text: str) -> bool:
-            if "\n" in text or _sentence_cut(lead, text) is not None:
+            if "\n" in text or place.end(text) is not None:
                 return True
             if not any(char.isnumeric() for char in text):
                 return False  # the guard reads the whole ghost at its end: after each word it would cost more than it spares the model
@@ -223,10 +238,9 @@ class Completer:
         return stop
 
     def _shown(self, before: str, written: str) -> _Shown:
-        """What was generated, cut at a line or sentence end and screened."""
+        """What was generated, cut at the end of the line, the sentence or the section, and screened."""
         text = written.split("\n", 1)[0]
-        cut = _sentence_cut(before[-80:], text)
-        screened = self._screen(text if cut is None else text[:cut], before)
+        screened = self._screen(text[: Place.of(before).end(text)], before)
         shown = screened.text.rstrip()
         return _Shown(shown if any(char.isalnum() for char in shown) else "", screened.held_back)
 
@@ -255,12 +269,6 @@ def load_completer(settings: Settings) -> Completer:
 def _inside_word(text: str, offset: int) -> bool:
     """Whether letters or digits stand right of the cursor: a ghost would be put into the middle of a word."""
     return text[offset : offset + 1].isalnum()
-
-
-def _sentence_cut(lead: str, text: str) -> int | None:
-    """Offset in `text` after the end of its first sentence, judged with what stands before it."""
-    end = sentence_end(lead + text, len(lead))
-    return None if end is None or end <= len(lead) else end - len(lead)
 
 
 def without_repeats(ghost: str, after: str) -> str:

@@ -1,4 +1,4 @@
-"""Guesses of the next tokens, to be read in the same pass as what is known: from the note itself, and from the checkpoint's table.
+"""Guesses of the next tokens, to be read in the same pass as what is known: from the note itself, from others, from the checkpoint's table.
 
 In: the tokens so far. Out: a few that may follow. A wrong guess costs a little time and never a wrong token: only what the network itself
 would have said is used. The table (`drafts.npy`, int32 (n, order + length)) is written by `nurse-train drafts`: the last `TABLE_ORDER`
@@ -55,11 +55,40 @@ class DraftTable:
         return [int(token) for token in self._rows[at, TABLE_ORDER:] if token >= 0]
 
 
+class Followers:
+    """What followed any two tokens in a text that stays as it is."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self._ids = list(ids)
+        self._places: dict[tuple[int, int], list[int]] = {}
+        for place in range(1, len(self._ids)):
+            self._places.setdefault((self._ids[place - 1], self._ids[place]), []).append(place)
+
+    def after(self, ids: Sequence[int]) -> tuple[int, list[int]]:
+        """The latest place that has most tokens in common with the end of `ids`, `LONGEST_MATCH` at most.
+
+        Returns:
+            How many it has in common, 0 for fewer than `TABLE_ORDER`, and what stands after it.
+        """
+        best, best_length = -1, 0
+        for place in reversed(self._places.get((ids[-2], ids[-1]), ()) if len(ids) >= TABLE_ORDER else ()):
+            length = TABLE_ORDER
+            while length < min(LONGEST_MATCH, len(ids)) and place >= length and self._ids[place - length] == ids[-1 - length]:
+                length += 1
+            if length > best_length:
+                best, best_length = place, length
+            if length == LONGEST_MATCH:
+                break
+        return best_length, self._ids[best + 1 : best + 1 + MAX_DRAFT] if best >= 0 else []
+
+
 class Drafts:
     """Drafts for one session; their length follows what came of the last ones."""
 
     def __init__(self, table: DraftTable | None = None) -> None:
         self._table = table
+        self.others: tuple[Followers, ...] = ()
+        """Other texts that may say what comes next."""
         self.length = START_LENGTH
         self._resting = 0
         self.proposed = 0
@@ -72,7 +101,7 @@ class Drafts:
         if self._resting:
             self._resting -= 1
             return []
-        draft = (self._from_note(ids) or self._from_table(ids))[: max(0, min(self.length, room))]
+        draft = (self._from_note(ids) or self._from_others(ids) or self._from_table(ids))[: max(0, min(self.length, room))]
         self.proposed += len(draft)
         return draft
 
@@ -104,6 +133,10 @@ class Drafts:
             if length == LONGEST_MATCH:
                 break
         return list(ids[best + 1 : best + 1 + MAX_DRAFT]) if best >= 0 else []
+
+    def _from_others(self, ids: Sequence[int]) -> list[int]:
+        found = [match for others in self.others if (match := others.after(ids))[1]]
+        return max(found, key=lambda match: match[0])[1] if found else []
 
     def _from_table(self, ids: Sequence[int]) -> list[int]:
         return self._table.after(ids[-2], ids[-1]) if self._table is not None and len(ids) >= TABLE_ORDER else []

@@ -25,6 +25,8 @@ class Answer:
     held_back: tuple[str, ...] = ()
     late: bool = False
     """Whether the deadline ended it: asked again at the same place, there may be more."""
+    heading: bool = False
+    """Whether it is a heading of the note's family, shown where the model had nothing to say."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""A note as text: sections, sentences, abbreviations, and the one prompt builder that training, serving and scoring share.
+"""A note as text: sentences, abbreviations, headings, and the one prompt builder that training, serving and scoring share.
 
-In: note text as an editor holds it. Out: normalised text for a tokenizer, where sentences and sections begin and end.
+In: note text as an editor holds it. Out: normalised text for a tokenizer, where sentences end.
 Knows no model, no editor and no file.
 """
 
@@ -156,32 +156,3 @@ HEADINGS = (
     "Subjective:", "Objective:", "Intervention:", "Evaluation:", "Mobility:", "Safety:", "Labs:", "Code status:",
 )  # fmt: skip
 """Section headings as they are offered, in the order of their usual families."""
-
-FAMILIES = (
-    ("Neuro:", "CV:", "Resp:", "GI:", "GU:", "ID:", "Endo:", "Skin:", "Access:", "Pain:", "Social:", "Plan:"),
-    ("Assessment:", "Action:", "Response:", "Plan:"),
-    ("Situation:", "Background:", "Assessment:", "Recommendation:"),
-    ("Data:", "Action:", "Response:"),
-    ("Subjective:", "Objective:", "Assessment:", "Plan:", "Intervention:", "Evaluation:"),
-)
-"""Head to toe, MIMIC's problem notes, SBAR, DAR, SOAPIE: headings that follow one another."""
-
-_HEADING = re.compile(r"^[ \t]*(#?\d*[ \t]*[A-Za-z][A-Za-z/&() -]{0,40}?):", re.M)
-
-
-def headings_in(text: str) -> list[str]:
-    """Headings that the text already has, as written but for leading space, each with its colon."""
-    return [match.group(1).strip() + ":" for match in _HEADING.finditer(text)]
-
-
-def next_headings(before: str) -> list[str]:
-    """Headings to offer at a line start, likeliest first: those of the note's own family that follow the last one and are missing."""
-    present = {heading.lower() for heading in headings_in(before)}
-    best = max(FAMILIES, key=lambda family: sum(heading.lower() in present for heading in family))
-    if not any(heading.lower() in present for heading in best):
-        best = FAMILIES[0]
-    last = max((i for i, heading in enumerate(best) if heading.lower() in present), default=-1)
-    ordered = [*best[last + 1 :], *best[: last + 1]]
-    upper = bool(present) and all(h.isupper() for h in headings_in(before) if h.lower() in {b.lower() for b in best})
-    missing = [heading for heading in ordered if heading.lower() not in present]
-    return [heading.upper() for heading in missing] if upper else missing

@@ -28,6 +28,7 @@ from nurse_lsp.features import Features
 from nurse_lsp.limits import Limits
 from nurse_lsp.logs import where
 from nurse_lsp.models import ModelError
+from nurse_lsp.neighbours import folder_mates
 from nurse_lsp.pace import Pace
 from nurse_lsp.positions import Encoding, NoteText
 from nurse_lsp.protocol import NoteProtocol, completion_items
@@ -166,7 +167,10 @@ class NurseServer(LanguageServer):
             delay_s = self.pace.delay_s(time.monotonic()) if waits is not None else 0.0
             if waits is not None and delay_s and await loop.run_in_executor(self._worker, waits, completer, note, offset):
                 await asyncio.sleep(delay_s)
-            suggestion = await loop.run_in_executor(self._worker, run_work, work, completer, note, offset, cancel)
+            beside = (
+                folder_mates(uri, self.notes) if self.settings.drafts_from_folder else {}
+            )  # here: what was closed meanwhile is forgotten
+            suggestion = await loop.run_in_executor(self._worker, run_work, work, completer, note, offset, cancel, beside)
         except asyncio.CancelledError:
             cancel.set()
             raise
@@ -230,6 +234,8 @@ class NurseServer(LanguageServer):
         self.features.configured()
         if self.completer is not None:
             self.completer.settings = replace(settings, model=self.completer.settings.model)
+            if not settings.drafts_from_folder:
+                self._worker.submit(self.completer.neighbours.use, {})
         if reload and self._loading is not None:
             self.ensure_loading(again=True)
 

@@ -29,6 +29,9 @@ class Settings:
     precision: str = "auto"
     """Of the model's weights: `auto` takes the checkpoint's int8 graph where it has one, else what the device is best at; `fp32`, `bf16`,
     `int8` and `nf4` ask for one, through torch where there is no such graph."""
+    drafts_from_folder: bool = False
+    """Whether other open notes whose files lie in the same folder may speed up the model: what they say next is tried first. Never shown
+    because of that: the model has to agree."""
     ghost: bool = True
     """Whether ghost text is shown at all."""
     numbers: str = "blank"

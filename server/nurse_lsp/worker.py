@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,11 +39,15 @@ class Ahead:
     done: bool = False
 
 
-def run_work(work: Work, completer: Completer, note: NoteText, offset: int, cancel: threading.Event) -> Suggestion:
-    """On the worker thread. An error is logged and answered with nothing: an editor must never see it."""
+def run_work(
+    work: Work, completer: Completer, note: NoteText, offset: int, cancel: threading.Event, beside: Mapping[str, str]
+) -> Suggestion:
+    """On the worker thread, with the notes that drafts may come from. An error is logged and answered with nothing: an editor must never
+    see it."""
     try:
         limits = Limits.within(completer.settings.deadline_ms, cancel)
         limits.check()
+        completer.neighbours.use(beside)
         return work(completer, note, offset, limits)
     except Cancelled:
         log.debug("cancelled: %d passes so far", completer.engine.session.passes)

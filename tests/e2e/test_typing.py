@@ -128,6 +128,25 @@ def test_a_closed_note_is_forgotten(editor):
     assert counters(editor.client)["without_decode"] == before
 
 
+def test_notes_of_the_same_folder_change_nothing(endless):
+    """They are drafted from, also after one has changed or was closed."""
+    mine, other = "file:///ward/3/a.note", "file:///ward/3/b.note"
+    fresh = completer_of(endless)
+    with running(endless, options={"draftsFromFolder": True}) as client:
+        assert client.wait_ready() == ""
+        client.open(other, "Pt alert and oriented and and calm.\n")
+        client.open(mine, "Pt ")
+        text = "Pt "
+        for key in "alert an":
+            client.insert(mine, 0, len(text), key)
+            text += key
+            assert client.ghost(mine, 0, len(text)) == fresh.ghost(text, len(text), Limits()).ghost
+            if key == "e":
+                client.insert(other, 1, 0, "Pt alert to name.")
+            if key == "t":
+                client.close(other)
+
+
 def test_asked_for_by_hand_there_are_candidates(editor):
     editor.open("Pt alert ")
     params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 9}, "context": {"triggerKind": 1}}
