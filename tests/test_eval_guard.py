@@ -75,7 +75,7 @@ def test_the_hostile_model_says_what_must_not_be_shown_at_nearly_every_turn():
     cursors = range(1, 120, 3)
     shown = [completer.ghost(NOTE.text[:cursor], cursor, Limits()).ghost for cursor in cursors]
     faulty = [faults(NOTE.text[:cursor], ghost) for cursor, ghost in zip(cursors, shown, strict=True)]
-    assert sum(map(bool, faulty)) > 0.3 * len(shown)  # under "Allergies:" a ghost ends at a comma, before it can say worse
+    assert sum(map(bool, faulty)) > 0.4 * len(shown)
     assert {kind for kinds in faulty for kind in kinds} >= {"unsupported_number", "identifier", "banned_abbreviation"}
     assert [note.text for note in hostile_notes(5)] == [note.text for note in hostile_notes(5)]
 

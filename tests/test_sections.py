@@ -212,3 +212,10 @@ def test_anything_may_stand_before(text):
     for generated in (" and GI: x", "Neuro: x", ", a, b", ""):
         end = place.end(generated)
         assert end is None or 0 <= end <= len(generated)
+
+
+def test_a_note_in_an_order_of_its_own_is_offered_no_heading():
+    own = "CC: cough\nHPI: three days.\nROS: negative.\nMedical history: none.\nExam: well.\n"
+    sections = "Neuro: alert.\nResp: lungs clear.\n"
+    assert heading_due(sections) is not None
+    assert heading_due(own + sections) is None

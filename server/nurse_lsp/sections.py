@@ -119,9 +119,9 @@ class Due:
 def heading_due(before: str) -> Due | None:
     """The next missing heading of the note's family, where a nurse may want it: on an empty line, or one that holds its beginning.
 
-    Only where the note has two headings of one family, the last of them over the section above, and that section looks finished: its last
-    line is complete, and it has as many lines as others of the note, or an empty line ends it. A nurse who writes on under a heading is not
-    asked at each line.
+    Only where the note has two headings of one family, as many as it has others, the last of them over the section above, and that section
+    looks finished: its last line is complete, and it has as many lines as others of the note, or an empty line ends it. A nurse who
+    writes on under a heading is not asked at each line.
     """
     line_start = before.rfind("\n") + 1
     typed = before[line_start:]
@@ -134,6 +134,8 @@ def heading_due(before: str) -> Due | None:
     written = [place.group(1).strip() + ":" for place in places]
     keys = list(map(_key, written))
     counts = [_count(family, keys) for family in FAMILIES]
+    if 2 * max(counts) < len(set(keys)):
+        return None  # a note with another order of its own, such as a physician's: its next heading is not ours to guess
     following = {_following(family, keys) for family, count in zip(FAMILIES, counts, strict=True) if count == max(counts) >= 2}
     heading = _as_written(following.pop(), written) if len(following) == 1 else ""
     if not heading or len(typed) >= len(heading) or not heading.startswith(typed) or not _long_enough(above, places):
