@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import cast
 
 from lsprotocol import types
@@ -18,10 +19,18 @@ from nurse_lsp.worker import Ahead
 URI = "untitled:a.note"
 
 
+class NoNeighbours:
+    """No other note is open."""
+
+    def use(self, notes: Mapping[str, str]) -> None:
+        assert not notes
+
+
 class Nobody:
-    """A completer of which only the settings are looked at."""
+    """A completer that is handed on and asked nothing."""
 
     settings = Settings()
+    neighbours = NoNeighbours()
 
 
 def serving() -> NurseServer:
