@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +97,14 @@ class NGram:
         Raises:
             ValueError: it is no such file; the message names it.
         """
-        return cls.of(Counts.load(path))
+        with _opened(path) as arrays:  # order by order: all counts at once would take twice the memory of the model
+            levels: list[Level] = []
+            parents = 1
+            for number in range(1, int(arrays["order"]) + 1):
+                grams = _grams(arrays, number)
+                levels.append(_level(grams, parents))
+                parents = len(grams.token)
+            return cls(levels, int(arrays["vocab_size"]))
 
 
 class NGramRuntime:
@@ -181,12 +189,18 @@ class Counts:
         Raises:
             ValueError: it is no such file; the message names it.
         """
-        try:
-            with np.load(path) as arrays:
-                orders = [_grams(arrays, number) for number in range(1, int(arrays["order"]) + 1)]
-                return cls(tuple(orders), int(arrays["vocab_size"]))
-        except (KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"{path}: no n-gram of ours ({type(error).__name__})") from error
+        with _opened(path) as arrays:
+            return cls(tuple(_grams(arrays, number) for number in range(1, int(arrays["order"]) + 1)), int(arrays["vocab_size"]))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, NDArray[np.uint8]]]:
+    """The arrays of a file; whatever is wrong with it, or in it, is one `ValueError` that names it."""
+    try:
+        with np.load(path) as arrays:
+            yield arrays
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: no n-gram of ours ({type(error).__name__})") from error
 
 
 def _grams(arrays: Mapping[str, NDArray[np.uint8]], number: int) -> Grams:
