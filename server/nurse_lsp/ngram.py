@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +87,7 @@ class NGram:
     @classmethod
     def of(cls, counts: Counts) -> NGram:
         """The model of what was counted."""
-        parents = [1, *(len(grams.token) for grams in counts.orders)]
-        return cls([_level(grams, size) for grams, size in zip(counts.orders, parents, strict=False)], counts.vocab_size)
+        return cls(_levels(counts.orders), counts.vocab_size)
 
     @classmethod
     def load(cls, path: Path) -> NGram:
@@ -98,13 +97,8 @@ class NGram:
             ValueError: it is no such file; the message names it.
         """
         with _opened(path) as arrays:  # order by order: all counts at once would take twice the memory of the model
-            levels: list[Level] = []
-            parents = 1
-            for number in range(1, int(arrays["order"]) + 1):
-                grams = _grams(arrays, number)
-                levels.append(_level(grams, parents))
-                parents = len(grams.token)
-            return cls(levels, int(arrays["vocab_size"]))
+            orders = (_grams(arrays, number) for number in range(1, int(arrays["order"]) + 1))
+            return cls(_levels(orders), int(arrays["vocab_size"]))
 
 
 class NGramRuntime:
@@ -252,6 +246,13 @@ def count_ngrams(stream: Ids, starts: NDArray[np.bool_], end: int, vocab_size: i
         nodes = np.full(len(stream), -1, np.int64)
         nodes[at] = inverse
     return Counts(tuple(orders), vocab_size)
+
+
+def _levels(orders: Iterable[Grams]) -> list[Level]:
+    levels: list[Level] = []
+    for grams in orders:
+        levels.append(_level(grams, len(levels[-1].tokens) if levels else 1))
+    return levels
 
 
 def _level(grams: Grams, parents: int) -> Level:
