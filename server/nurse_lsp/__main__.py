@@ -18,10 +18,11 @@ def main() -> None:
         app(prog_name="nurse-lsp")
         return
     from nurse_lsp.logs import set_up_logging
+    from nurse_lsp.settings import Settings
     from nurse_lsp.start import serve
 
     set_up_logging("warning")
-    serve(model, None)
+    serve(Settings(model=model), None)
 
 
 def plain_start(arguments: list[str]) -> str | None:

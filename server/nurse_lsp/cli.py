@@ -14,7 +14,7 @@ import typer
 from nurse_lsp import __version__
 from nurse_lsp.logs import LEVELS, set_up_logging
 from nurse_lsp.models import MODELS, ModelError, UnknownModel, find_checkpoint, resolve
-from nurse_lsp.settings import CHOICES, Settings
+from nurse_lsp.settings import CHOICES, NO_ENDPOINT, Settings
 
 if TYPE_CHECKING:
     from nurse_lsp.completion import Completer
@@ -34,6 +34,10 @@ PrecisionOption = Annotated[
     str,
     typer.Option("--precision", metavar="|".join(CHOICES["precision"]), help="Of the weights; auto: the int8 graph where there is one."),
 ]
+EndpointOption = Annotated[
+    str, typer.Option("--endpoint", metavar="URL", help="Let this OpenAI-compatible server run the model, by the name it has there.")
+]
+InsecureOption = Annotated[bool, typer.Option("--insecure", help="Let the endpoint be another machine without encryption.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -52,6 +56,19 @@ def _known(model: str) -> None:
         pass  # the server stays up and tells the editor
 
 
+def _served(model: str, endpoint: str, insecure: bool) -> None:
+    """Ends with exit code 2 when nothing could be served: no such model here, or an endpoint that text may not be sent to."""
+    if endpoint == NO_ENDPOINT:
+        _known(model)
+        return
+    from nurse_lsp.endpoint import EndpointError, read_address
+
+    try:
+        read_address(endpoint, insecure)
+    except EndpointError as error:
+        raise _fail(str(error)) from error
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"nurse-lsp {__version__}")
@@ -65,6 +82,8 @@ def serve(
     stdio: Annotated[bool, typer.Option("--stdio", help="Serve over stdin and stdout: the default.")] = False,
     tcp: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve one client over TCP instead.")] = "",
     precision: PrecisionOption = "auto",
+    endpoint: EndpointOption = NO_ENDPOINT,
+    insecure: InsecureOption = False,
     log_level: Annotated[str, typer.Option(help=f"One of {', '.join(LEVELS)}. No level logs a word of a note.")] = "warning",
     log_file: Annotated[Path | None, typer.Option(help="Log there instead of to stderr.")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
@@ -79,18 +98,18 @@ def serve(
     if precision not in CHOICES["precision"]:
         raise _fail(f"--precision must be one of {', '.join(CHOICES['precision'])}, not '{precision}'.")
     if context.invoked_subcommand is not None:
-        if stdio or tcp or model != "mini" or precision != "auto":
+        if stdio or tcp or model != "mini" or precision != "auto" or endpoint != NO_ENDPOINT or insecure:
             name = context.invoked_subcommand
-            raise _fail(f"--model, --stdio, --tcp and --precision before '{name}' belong to the server; put --model after the command.")
+            raise _fail(f"Options before '{name}' belong to the server: put --model after the command.")
         return
     if stdio and tcp:
         raise _fail("--stdio and --tcp exclude each other.")
     address = _address(tcp) if tcp else None
-    _known(model)
+    _served(model, endpoint, insecure)
     from nurse_lsp.start import serve as start
 
     try:
-        start(model, address, precision)
+        start(Settings(model=model, precision=precision, endpoint=endpoint), address, insecure)
     except OSError as error:
         raise _fail(f"--tcp {tcp}: {error.strerror}.", NOT_DONE) from error
 
@@ -108,11 +127,14 @@ def complete(
     line: Annotated[int, typer.Option(min=0, help="Line of the cursor, from 0.")],
     column: Annotated[int, typer.Option(min=0, help="Characters before the cursor on that line.")],
     model: ModelOption = "mini",
+    endpoint: EndpointOption = NO_ENDPOINT,
+    insecure: InsecureOption = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say which rules of the guard held something back; never what.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """One completion, through the same code that answers an editor."""
     from nurse_lsp.completion import Limits, load_completer
+    from nurse_lsp.limits import Unavailable
     from nurse_lsp.positions import NoteText
 
     try:
@@ -123,14 +145,16 @@ def complete(
         raise _fail(f"{file}: not UTF-8 at byte {error.start}.") from error
     if line >= note.line_count:
         raise _fail(f"--line {line}: the note has {note.line_count} lines, counted from 0.")
-    _known(model)
+    _served(model, endpoint, insecure)
+    offset = note.offset(line, column, "utf-32")
     try:
-        completer = load_completer(Settings(model=model))
+        completer = load_completer(Settings(model=model, endpoint=endpoint), insecure)
+        suggestion = completer.complete(note.text, offset, Limits())
+        reasons = _reasons(completer, note.text, offset) if explain else []
     except ModelError as error:
         raise _fail(str(error), NOT_DONE) from error
-    offset = note.offset(line, column, "utf-32")
-    suggestion = completer.complete(note.text, offset, Limits())
-    reasons = _reasons(completer, note.text, offset) if explain else []
+    except Unavailable as error:
+        raise _fail(completer.engine.trouble or "The endpoint does not answer yet.", NOT_DONE) from error
     if json_output:
         items = [{"label": item.label, "probability": item.probability} for item in suggestion.items]
         typer.echo(
@@ -227,3 +251,47 @@ def try_it(model: ModelOption = "mini") -> None:
         run_trial(Settings(model=model))
     except ModelError as error:
         raise _fail(str(error), NOT_DONE) from error
+
+
+@app.command()
+def setup(
+    editor: Annotated[str, typer.Argument(help="neovim, vim, emacs, helix, kate, sublime, jetbrains or zed.")],
+    write: Annotated[bool, typer.Option("--write", help="Put the lines into the editor's configuration, after asking.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take them out again, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """The configuration that makes an editor start this server: printed, or written."""
+    from nurse_lsp import setup as setups
+
+    if editor not in setups.EDITORS:
+        raise _fail(f"No editor '{editor}' here. Those known: {', '.join(setups.EDITORS)}. For VS Code: make vsix.")
+    if write and undo:
+        raise _fail("--write and --undo exclude each other.")
+    known = setups.EDITORS[editor]
+    command = setups.server_command()
+    path = setups.configuration_file(known)
+    changed = False
+    if write or undo:
+        if path is None:
+            raise _fail(f"{known.title}: its configuration is only printed. {known.limits}")
+        try:
+            before = setups.read(path)
+            after = setups.without(before, known) if undo else setups.with_block(before, known, command)
+            changed = after != before
+            if changed and not yes and not typer.confirm(f"Change {path}?", err=True):
+                raise typer.Exit(NOT_DONE)
+            if changed:
+                setups.replace_file(path, after)
+        except setups.SetupError as error:
+            raise _fail(str(error), NOT_DONE) from error
+    lines = known.configuration(command)
+    if json_output:
+        report = {"editor": editor, "found": setups.found(known), "file": path and str(path), "configuration": lines, "changed": changed}
+        typer.echo(json.dumps({**report, "limits": known.limits}))
+    elif write or undo:
+        typer.echo(f"{path}: {'changed' if changed else 'as it was'}. {known.limits}")
+    else:
+        typer.echo(lines, nl=False)
+        where = f"For {path} (--write puts it there). " if path else ""
+        typer.echo(f"{where}{known.limits}" + ("" if setups.found(known) else f" {known.title} is not on PATH."), err=True)

@@ -12,22 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nurse_lsp.guard import Screened, screen
+from nurse_lsp.guard import Screened, forget_notes, screen
 from nurse_lsp.limits import Cancelled, Limits
 from nurse_lsp.memory import Answer, Memory
-from nurse_lsp.models import MODELS, read_card, resolve
+from nurse_lsp.models import MODELS, ModelError, read_card, resolve
 from nurse_lsp.neighbours import Neighbours
 from nurse_lsp.phrases import Context, Phrase, Writer, read_context
 from nurse_lsp.sections import Place, heading_due, next_headings, repeats_section
-from nurse_lsp.settings import Settings
+from nurse_lsp.settings import NO_ENDPOINT, Settings
 from nurse_lsp.suggestion import Item, Suggestion
-from nurse_lsp.thresholds import Thresholds
+from nurse_lsp.thresholds import Part, Rule, Thresholds, of_card
 
 if TYPE_CHECKING:  # numpy and the tokenizer library are loaded with the model, not before `initialize` is answered
     from nurse_lsp.engine import Engine, Word
+    from nurse_lsp.remote import RemoteEngine
 
 __all__ = ["Cancelled", "Completer", "Item", "Limits", "Suggestion", "load_completer"]
 
+FALLBACK = "mini"
+"""The model that takes over while an endpoint cannot be asked, where the settings want it."""
 CANDIDATES = 3
 """Ghosts to cycle through, where somebody asks for them."""
 _FIRST_WORD = re.compile(r"\s*\S+")
@@ -56,17 +59,31 @@ class _Shown:
 class Completer:
     """Completes notes with one engine. Not for two threads at once."""
 
-    def __init__(self, engine: Engine, settings: Settings, name: str, thresholds: Thresholds | None = None) -> None:
+    def __init__(self, engine: Engine | RemoteEngine, settings: Settings, name: str, thresholds: Rule | None = None) -> None:
         self.engine = engine
         self.settings = settings
         self.name = name
         self.memory = Memory()
         self.neighbours = Neighbours(engine)
         self.counters = Counters()
-        self._thresholds = thresholds or Thresholds()
-        self._writer = Writer(engine, self._thresholds)
+        self.writer = Writer(engine, thresholds or Thresholds())
         self.guard: Callable[[str, str, str], Screened] = screen
         """What decides what may be shown. Measurements put a clock around it, or take it away."""
+        self.fallback: Completer | None = None
+        """What takes over while the engine cannot be asked, where somebody wants that."""
+
+    @property
+    def local(self) -> Engine:
+        """The engine, where it is in this process and all of it can be measured.
+
+        Raises:
+            ModelError: it is elsewhere.
+        """
+        from nurse_lsp.engine import Engine
+
+        if not isinstance(self.engine, Engine):
+            raise ModelError(f"'{self.name}' is behind an endpoint: this needs a model in this process.")
+        return self.engine
 
     def _screen(self, text: str, before: str) -> Screened:
         return self.guard(text, before, self.settings.numbers)
@@ -76,6 +93,7 @@ class Completer:
 
         Raises:
             Cancelled: the request was withdrawn.
+            Unavailable: the engine is elsewhere and cannot be asked now.
         """
         started = time.perf_counter()
         limits = limits or self.limits()
@@ -99,8 +117,10 @@ class Completer:
 
         Raises:
             Cancelled: the request was withdrawn.
+            Unavailable: the engine is elsewhere and cannot be asked now.
         """
         started = time.perf_counter()
+        self.engine.note = note
         passes = self.engine.session.passes
         self.counters.ghosts += 1
         suggestion = Suggestion()
@@ -120,6 +140,7 @@ class Completer:
 
         Raises:
             Cancelled: the request was withdrawn.
+            Unavailable: the engine is elsewhere and cannot be asked now.
         """
         started = time.perf_counter()
         first = self.ghost(text, offset, limits, note)
@@ -130,12 +151,31 @@ class Completer:
         ghosts = [first.ghost]
         held_back = list(first.held_back)
         for word in self.engine.words(context.ids, context.typed, CANDIDATES + 1, limits):
-            shown = self._shown(before, self._phrase(context, word, limits).text)
+            shown = self._shown(before, self._phrase(context, word, limits, wanted=True).text)
             ghosts.append(self._fitted(shown.text, before, after))
             held_back += shown.held_back
-        unique = [ghost for ghost in dict.fromkeys(ghosts) if ghost][:CANDIDATES]
+        unique: list[str] = []
+        for ghost in ghosts:
+            if ghost and not any(re.match(rf"{re.escape(other)}(?!\w)", ghost) for other in unique):  # else the same, only longer
+                unique.append(ghost)
+        unique = unique[:CANDIDATES]
         milliseconds = (time.perf_counter() - started) * 1000
         return Suggestion("".join(unique[:1]), tuple(unique[1:]), (), tuple(dict.fromkeys(held_back)), milliseconds)
+
+    def parts(self, text: str, offset: int, limits: Limits) -> tuple[Part, ...]:
+        """What is found after a cursor, as far as all of it may be shown, with the model's probabilities: what a calibration is made from.
+
+        Raises:
+            Cancelled: the request was withdrawn.
+        """
+        before = text[:offset]
+        context = self._context(text, offset)
+        words = self.engine.words(context.ids, context.typed, 1, limits)
+        parts = self._phrase(context, words[0], limits).parts if words else ()
+        shown = self._shown(before, "".join(part.text for part in parts)).text
+        while parts and not shown.startswith("".join(part.text for part in parts).rstrip()):
+            parts = parts[:-1]
+        return parts
 
     def prefetch(self, text: str, offset: int, ghost: str, limits: Limits, note: str) -> None:
         """Computes what follows a shown ghost if it is accepted, whole or its first word, before anybody asks.
@@ -143,6 +183,8 @@ class Completer:
         Raises:
             Cancelled: somebody asks for something else.
         """
+        if not self.engine.reads_ahead:
+            return
         first = _FIRST_WORD.match(ghost)
         for accepted in dict.fromkeys((ghost, first.group() if first else ghost)):
             before = text[:offset] + accepted
@@ -151,10 +193,17 @@ class Completer:
                 self.counters.prefetched += 1
 
     def forget(self, note: str) -> None:
-        """Forgets a note: its answers, drafts from it, and whatever of it the model has read."""
+        """Forgets a note: its answers, drafts from it, and whatever of it the model and the guard have read."""
         self.memory.forget(note)
         self.neighbours.forget(note)
-        self.engine.session.forget()
+        self.engine.forget()
+        forget_notes()
+        if self.fallback is not None:
+            self.fallback.forget(note)
+
+    def close(self) -> None:
+        """Ends what the engine holds outside this process; nothing may be asked afterwards."""
+        self.engine.close()
 
     def _answer(self, before: str, limits: Limits, note: str) -> Answer:
         """From memory, or found now and kept. Where the model has nothing sure to say at a line start, the heading that is due there, and
@@ -168,9 +217,7 @@ class Completer:
         context = self._context(before, len(before))
         words = self.engine.words(context.ids, context.typed, 1, limits)
         late = limits.over
-        phrase = Phrase("")
-        if words and words[0].probability >= self._thresholds.first_word:
-            phrase = self._phrase(context, words[0], limits)
+        phrase = self._phrase(context, words[0], limits) if words else Phrase("")
         shown = self._shown(before, phrase.text)
         answer = Answer(shown.text, shown.held_back, phrase.late or late)
         if due is not None and not due.typed and not answer.ghost:
@@ -192,13 +239,15 @@ class Completer:
             kept = self._screen(kept, before).text
         return kept if any(char.isalnum() for char in kept) else ""
 
-    def menu(self, text: str, offset: int, limits: Limits) -> Suggestion:
+    def menu(self, text: str, offset: int, limits: Limits, note: str = "") -> Suggestion:
         """The likeliest next words, best first, the likeliest phrase at the top; at a line start the headings that the note still lacks.
 
         Raises:
             Cancelled: the request was withdrawn.
+            Unavailable: the engine is elsewhere and cannot be asked now.
         """
         started = time.perf_counter()
+        self.engine.note = note
         count = self.settings.menu_items
         if not count or _inside_word(text, offset):
             return Suggestion()
@@ -206,7 +255,7 @@ class Completer:
         items = _heading_items(context.before)
         held_back: list[str] = []
         words = self.engine.words(context.ids, context.typed, count, limits) if context.before.strip() else []
-        offers = [(self._phrase(context, words[0], limits).text, words[0].probability)] if words else []
+        offers = [(self._phrase(context, words[0], limits, wanted=True).text, words[0].probability)] if words else []
         offers += [(word.text[len(context.typed) :].decode("utf-8", "ignore"), word.probability) for word in words]
         for written, probability in offers:
             shown = self._shown(context.before, written)
@@ -220,9 +269,9 @@ class Completer:
     def _context(self, text: str, offset: int) -> Context:
         return read_context(self.engine, text[:offset], self.settings.max_tokens, self.settings.context_tokens)
 
-    def _phrase(self, context: Context, word: Word, limits: Limits) -> Phrase:
+    def _phrase(self, context: Context, word: Word, limits: Limits, wanted: bool = False) -> Phrase:
         stop = self._stop(context.before)
-        return self._writer.phrase(context, word, self.settings.max_tokens, self.settings.context_tokens, limits, stop)
+        return self.writer.phrase(context, word, self.settings.max_tokens, self.settings.context_tokens, limits, stop, wanted)
 
     def _stop(self, before: str) -> Callable[[str], bool]:
         place = Place.of(before)
@@ -253,17 +302,29 @@ class Completer:
         return [Item(label, len(partial), probability)] if label.strip() != partial else []
 
 
-def load_completer(settings: Settings) -> Completer:
-    """A completer over the checkpoint that the settings name. Takes seconds.
+def load_completer(settings: Settings, insecure: bool = False) -> Completer:
+    """A completer over the checkpoint, or the model behind the endpoint, that the settings name. Takes seconds.
+
+    Args:
+        settings: with an `endpoint`, the `model` is the name that it is served under there.
+        insecure: lets the endpoint be another machine without encryption.
 
     Raises:
-        ModelError: no such model, no checkpoint of it, or a damaged one; the message says which file and what to do.
+        ModelError: no such model, no checkpoint of it, or a damaged one, or an endpoint that text may not be sent to; the message says
+            which and what to do.
     """
+    if settings.endpoint != NO_ENDPOINT:
+        from nurse_lsp.remote import load_remote
+
+        completer = Completer(load_remote(settings.endpoint, settings.model, insecure), settings, settings.model)
+        if settings.endpoint_fallback:
+            completer.fallback = load_completer(replace(settings, model=FALLBACK, endpoint=NO_ENDPOINT))
+        return completer
     from nurse_lsp.engine import load_engine
 
     folder = resolve(settings.model)
     name = settings.model if settings.model in MODELS else folder.name
-    return Completer(load_engine(folder, settings.threads, settings.precision), settings, name, Thresholds.of_card(read_card(folder)))
+    return Completer(load_engine(folder, settings.threads, settings.precision), settings, name, of_card(read_card(folder)))
 
 
 def _inside_word(text: str, offset: int) -> bool:
@@ -272,18 +333,20 @@ def _inside_word(text: str, offset: int) -> bool:
 
 
 def without_repeats(ghost: str, after: str) -> str:
-    """The ghost without what already stands right of the cursor: it ends before the first word that stands there, on the same line,
-    and is dropped where the next line begins with it."""
+    """The ghost without what already stands right of the cursor: it ends before the first word that stands there, on the same line
+    (and before the marks that precede that word), and is dropped where the next line begins with it."""
     line, _, rest = after.partition("\n")
     right = line.strip()
     if right:
-        first = re.match(r"\w+", right)
-        if first is None:
-            return ghost.rstrip(right[0]) if ghost.strip(right[0] + " ") else ""
-        seam = re.search(rf"(?<!\w){re.escape(first.group(0))}(?!\w)", ghost, re.I)
+        words = re.findall(r"\w+", right)
+        marks = right[: right.index(words[0])].rstrip() if words else right
+        lead = rf"(?:{re.escape(marks)}\s*)?" if marks else ""
+        seam = re.search(rf"{lead}(?<!\w){re.escape(words[0])}(?!\w)", ghost, re.I) if words else None
         if seam:
             head = ghost[: seam.start()]
-            ghost = head.rstrip() if line[:1].isspace() else head
+            ghost = head.rstrip() if marks or line[:1].isspace() else head
+        if marks:
+            ghost = ghost.rstrip(marks[0]) if ghost.strip(marks[0] + " ") else ""
     else:
         following = next((text.strip() for text in rest.splitlines() if text.strip()), "")
         if re.match(rf"{re.escape(ghost.strip())}(?!\w)", following, re.I):

@@ -88,7 +88,7 @@ class Claims:
 
 def claims_of(context: str, line: str) -> Claims:
     """What a line says, read after the line before it."""
-    found = _lead_terms(context + line)
+    found = lead_terms(context + line)
     total = Claims()
     for claim in claims_in(found):
         if claim.end > len(context):
@@ -130,14 +130,15 @@ def contradictions(text: str, lead: str, note: Claims) -> list[Finding]:
 
 def _read_on(lead: str, text: str) -> list[Term]:
     """The terms of lead and text together; the lead is read once, but for its last words, with which the text may form a phrase."""
-    read = _lead_terms(lead)
+    read = lead_terms(lead)
     if len(read) <= _LONGEST:
         return terms(lead + text)
     return [*read[:-_LONGEST], *terms(lead + text, read[-_LONGEST - 1].end)]
 
 
 @lru_cache(maxsize=64)
-def _lead_terms(lead: str) -> list[Term]:
+def lead_terms(lead: str) -> list[Term]:
+    """The terms of what stands before a text; kept, for the lead is the same at many keys."""
     return terms(lead)
 
 

@@ -39,14 +39,15 @@ def examine(settings: Settings) -> dict[str, object]:
 
 def _self_test(completer: Completer) -> dict[str, object]:
     suggestion = completer.complete(SELF_TEST, len(SELF_TEST), Limits())
-    session = completer.engine.session
-    ids = completer.engine.vocabulary.encode(SELF_TEST)
+    engine = completer.local
+    session = engine.session
+    ids = engine.vocabulary.encode(SELF_TEST)
     session.forget()
     started = time.perf_counter()
-    completer.engine.session.read(ids, Limits())
+    session.read(ids, Limits())
     prefill_s = time.perf_counter() - started
     started = time.perf_counter()
-    steps = completer.engine.greedy(ids, SPEED_TOKENS, Limits(), lambda written: False)
+    steps = engine.greedy(ids, SPEED_TOKENS, Limits(), lambda written: False)
     decode_s = time.perf_counter() - started
     return {
         "self_test": f"ghost of {len(suggestion.ghost)} characters, {len(suggestion.items)} menu items, {suggestion.latency_ms:.0f} ms",

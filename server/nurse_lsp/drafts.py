@@ -1,4 +1,5 @@
-"""Guesses of the next tokens, to be read in the same pass as what is known: from the note itself, from others, from the checkpoint's table.
+"""Guesses of the next tokens, to be read in the same pass as what is known: from the note itself, from others, from the checkpoint's n-gram
+or its table.
 
 In: the tokens so far. Out: a few that may follow. A wrong guess costs a little time and never a wrong token: only what the network itself
 would have said is used. The table (`drafts.npy`, int32 (n, order + length)) is written by `nurse-train drafts`: the last `TABLE_ORDER`
@@ -7,7 +8,7 @@ tokens, then what followed them most often, filled up with -1; rows in the order
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,9 @@ class Followers:
 class Drafts:
     """Drafts for one session; their length follows what came of the last ones."""
 
-    def __init__(self, table: DraftTable | None = None) -> None:
+    def __init__(self, table: DraftTable | None = None, likely: Callable[[Sequence[int], int], list[int]] | None = None) -> None:
         self._table = table
+        self._likely = likely
         self.others: tuple[Followers, ...] = ()
         """Other texts that may say what comes next."""
         self.length = START_LENGTH
@@ -101,7 +103,8 @@ class Drafts:
         if self._resting:
             self._resting -= 1
             return []
-        draft = (self._from_note(ids) or self._from_others(ids) or self._from_table(ids))[: max(0, min(self.length, room))]
+        length = max(0, min(self.length, room))
+        draft = (self._from_note(ids) or self._from_others(ids) or self._from_counts(ids, length) or self._from_table(ids))[:length]
         self.proposed += len(draft)
         return draft
 
@@ -137,6 +140,9 @@ class Drafts:
     def _from_others(self, ids: Sequence[int]) -> list[int]:
         found = [match for others in self.others if (match := others.after(ids))[1]]
         return max(found, key=lambda match: match[0])[1] if found else []
+
+    def _from_counts(self, ids: Sequence[int], length: int) -> list[int]:
+        return self._likely(ids, length) if self._likely is not None else []
 
     def _from_table(self, ids: Sequence[int]) -> list[int]:
         return self._table.after(ids[-2], ids[-1]) if self._table is not None and len(ids) >= TABLE_ORDER else []

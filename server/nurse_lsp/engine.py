@@ -6,41 +6,34 @@ thread at a time.
 
 from __future__ import annotations
 
-import heapq
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nurse_lsp import ngram
 from nurse_lsp.drafts import FILE as DRAFTS
 from nurse_lsp.drafts import Drafts, DraftTable
 from nurse_lsp.limits import Limits, OutOfTime
+from nurse_lsp.mixture import MixtureRuntime, Weights
 from nurse_lsp.models import CheckpointError, check_checkpoint, read_card, tokenizer_file
-from nurse_lsp.session import Logits, PrefixSession, Runtime
+from nurse_lsp.rows import Row, Tokens
+from nurse_lsp.search import Word, likeliest_words
+from nurse_lsp.session import Logits, PrefixSession, Runtime, last_tokens
 from nurse_lsp.vocabulary import Vocabulary
+
+__all__ = ["Engine", "Step", "Word", "load_engine"]
 
 log = logging.getLogger("nurse_lsp.engine")
 
 MAX_EXPANSIONS = 10
 """Passes that the word search may spend."""
-MAX_WORD_TOKENS = 8
-SEARCH_WIDTH = 6
-"""Tokens that one step of the word search looks at."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word that may come next, as the tokens that write it."""
-
-    ids: tuple[int, ...]
-    text: bytes
-    """All that the tokens write, the typed part included."""
-    probability: float
-    """P(this word | note, typed bytes)."""
+PROBABILITIES_BYTES = 4_000_000
+"""Of probabilities kept for places that a search comes back to."""
+TEXTS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -54,19 +47,32 @@ class Step:
 class Engine:
     """Finds words and decodes after a note, keeping the note's cache between calls."""
 
+    reads_ahead = True
+    """Whether it may be asked for what follows a ghost before anybody takes it."""
+
     def __init__(self, runtime: Runtime, vocabulary: Vocabulary, drafts: Drafts | None = None) -> None:
         self.vocabulary = vocabulary
+        self.note = ""
+        """Whose text is asked about; of no use here."""
         self.session = PrefixSession(runtime, drafts)
         self._context = runtime.context
-        size = runtime.vocab_size
-        self._ends_word = _word_end_mask(vocabulary, size)
-        self._banned = _banned_mask(vocabulary, size)
-        self._first_byte = _first_bytes(vocabulary, size)
+        self._tokens = Tokens.of(vocabulary, runtime.vocab_size)
+        self._encoded: list[tuple[str, list[int]]] = []
+        self._known: OrderedDict[int, tuple[Logits, Row]] = OrderedDict()
+        """Rows by the identity of the logits that they were worked out from, the latest last."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from answering: nothing, once it is loaded."""
+        return ""
+
+    def close(self) -> None:
+        """Ends what it holds outside this process: nothing."""
 
     def warm_up(self) -> None:
         """Runs one pass and forgets it: a network's first pass is several times slower, and the first keystroke should not wait for it."""
         self.session.read([next(iter(self.vocabulary.end_ids), 0)], Limits())
-        self.session.forget()
+        self.forget()
 
     def window(self, ids: list[int], room: int, limit: int) -> list[int]:
         """The last tokens of `ids` that leave `room` free, cut in strides so that the cut moves seldom.
@@ -76,19 +82,12 @@ class Engine:
             room: tokens still to come.
             limit: tokens that may be read at most, beside the network's own context.
         """
-        capacity = max(16, min(limit, self._context) - room)
-        if len(ids) <= capacity:
-            return ids
-        stride = max(1, capacity // 4)
-        return ids[-(-(len(ids) - capacity) // stride) * stride :]
+        return last_tokens(ids, max(16, min(limit, self._context) - room))
 
     def words(self, ids: Sequence[int], typed: bytes, count: int, limits: Limits) -> list[Word]:
-        """The likeliest words that begin with the typed bytes, best first.
+        """The likeliest words that begin with the typed bytes, best first (`search.py`).
 
-        A best-first search over token paths: a path's probability only falls as it grows, so what ends a word first is likeliest among
-        the tokens that each step looks at. Probabilities of different tokenisations of the same text are added up, and all are divided
-        by the probability of what agrees with the typed bytes, as far as it was looked at. The budget of passes and the deadline may
-        end it early with fewer.
+        The budget of passes and the deadline may end the search early with fewer.
 
         Args:
             ids: the prompt's tokens up to the start of the word, not empty.
@@ -98,44 +97,15 @@ class Engine:
         Raises:
             Cancelled: the request was withdrawn.
         """
-        found: dict[bytes, Word] = {}
-        queue: list[tuple[float, int, tuple[int, ...], bytes, bool]] = []
-        serial = 0
-        expansions = 0
-        path: tuple[int, ...] = ()
-        text = b""
-        weight = 1.0
-        agreeing = 0.0 if typed else 1.0
-        while True:
-            try:
-                probabilities = self._probabilities(self.session.read([*ids, *path], limits))
-            except OutOfTime:
-                return best_words(found, agreeing, count)
-            expansions += 1
-            if len(text) >= len(typed) and text.strip():
-                ended = weight * float(probabilities[self._ends_word].sum())
-                serial += 1
-                heapq.heappush(queue, (-ended, serial, path, text, True))
-            if len(text) < len(typed):
-                agreeing += weight * float(probabilities[self.vocabulary.starting_with(typed[len(text) :])].sum())
-            if len(path) < MAX_WORD_TOKENS:
-                for token, probability in self._continuations(probabilities, text, typed, max(SEARCH_WIDTH, count)):
-                    serial += 1
-                    grown = text + self.vocabulary.bytes[token]
-                    heapq.heappush(queue, (-weight * probability, serial, (*path, token), grown, False))
-            spent = expansions >= MAX_EXPANSIONS + count or limits.over
-            if spent:
-                queue = sorted(entry for entry in queue if entry[4])
-            while queue and queue[0][4]:
-                score, _, done, written, _ = heapq.heappop(queue)
-                earlier = found.get(written)
-                total = -score + (earlier.probability if earlier else 0.0)
-                found[written] = Word(earlier.ids if earlier else done, written, total)
-            if not queue or len(found) >= count:
-                break
-            score, _, path, text, _ = heapq.heappop(queue)
-            weight = -score
-        return best_words(found, agreeing, count)
+        reads = 0
+
+        def read(path: tuple[int, ...]) -> Row:
+            nonlocal reads
+            row = self._row([*ids, *path], limits)
+            reads += 1
+            return row
+
+        return likeliest_words(read, typed, count, lambda: reads >= MAX_EXPANSIONS + count or limits.over)
 
     def greedy(
         self, ids: Sequence[int], max_tokens: int, limits: Limits, stop: Callable[[bytes], bool], ends_word: bool = False
@@ -157,11 +127,11 @@ class Engine:
         written = b""
         while len(steps) < max_tokens and not limits.over:
             try:
-                probabilities = self._probabilities(self.session.read(sequence, limits))
+                probabilities = self._row(sequence, limits).probabilities
             except OutOfTime:
                 break
             if ends_word and not steps:
-                probabilities = np.where(self._ends_word, probabilities, 0.0)
+                probabilities = np.where(self._tokens.end_a_word, probabilities, 0.0)
                 probabilities /= probabilities.sum()
             token = int(probabilities.argmax())
             steps.append(Step(token, float(probabilities[token])))
@@ -187,14 +157,10 @@ class Engine:
             Cancelled: the request was withdrawn.
             OutOfTime: the deadline passed.
         """
-        odds = np.where(self._ends_word, self._probabilities(self.session.read(ids, limits)), 0.0)
-        odds /= odds.sum()
-        groups = np.bincount(self._first_byte, odds, 257)
-        best = int(groups.argmax())
-        if best < 256:
-            return bytes([best]), float(groups[best])
-        special = int(np.where(self._first_byte == 256, odds, 0.0).argmax())
-        return self.vocabulary.special_text(special) if special in self.vocabulary.marks else b"", float(odds[special])
+        first, token, probability = self._row(ids, limits).separator
+        if token is None:
+            return bytes([first]), probability
+        return self.vocabulary.special_text(token) if token in self.vocabulary.marks else b"", probability
 
     def likeliest_start(self, ids: Sequence[int], typed: bytes, limits: Limits) -> float:
         """P(the likeliest first token | the next bytes are `typed`): no word after `typed` is likelier, as good as never.
@@ -205,58 +171,72 @@ class Engine:
         """
         if len(typed) != 1:
             return 1.0  # several tokens may have written what is typed
-        odds = self._probabilities(self.session.read(ids, limits))[self.vocabulary.starting_with(typed)]
+        odds = self._row(ids, limits).probabilities[self.vocabulary.starting_with(typed)]
         return float(odds.max() / odds.sum()) if odds.size and odds.sum() > 0 else 0.0
 
-    def _probabilities(self, logits: Logits) -> NDArray[np.float64]:
-        shifted = np.where(self._banned, -np.inf, logits - logits.max()).astype(np.float64)
-        exponentials = np.exp(shifted)
-        result: NDArray[np.float64] = exponentials / exponentials.sum()
-        return result
+    def _row(self, ids: Sequence[int], limits: Limits) -> Row:
+        """What may follow `ids`. Kept while the logits are: a search comes back to the same places."""
+        logits = self.session.read(ids, limits)
+        known = self._known.get(id(logits))
+        if known is not None and known[0] is logits:
+            return known[1]
+        row = Row.of(logits, self._tokens)
+        self._known[id(logits)] = logits, row
+        while len(self._known) > max(1, PROBABILITIES_BYTES // row.probabilities.nbytes):
+            self._known.popitem(last=False)
+        return row
 
-    def _continuations(self, probabilities: NDArray[np.float64], text: bytes, typed: bytes, width: int) -> list[tuple[int, float]]:
-        """Tokens that may follow `text` in the search: what agrees with the typed bytes, then what goes on with the same word."""
-        if len(text) < len(typed):
-            rest = typed[len(text) :]
-            allowed = np.fromiter(self.vocabulary.starting_with(rest), np.int64)
-            allowed = np.concatenate([allowed, np.fromiter(self.vocabulary.prefixes_of(rest), np.int64)])
-        elif text.strip():
-            allowed = np.flatnonzero(~self._ends_word & ~self._banned)
-        else:
-            allowed = np.flatnonzero(~self._banned)
-        if allowed.size > width:
-            best = np.argpartition(-probabilities[allowed], width)[:width]
-            allowed = allowed[best]
-        order = allowed[np.argsort(-probabilities[allowed], kind="stable")]
-        return [(int(token), float(probabilities[token])) for token in order if probabilities[token] > 0 and self.vocabulary.bytes[token]]
+    def forget(self) -> None:
+        """Forgets the note that was read last."""
+        self.session.forget()
+        self._known.clear()
+        self._encoded.clear()
 
-
-def best_words(found: dict[bytes, Word], agreeing: float, count: int) -> list[Word]:
-    """The likeliest words found, their probabilities divided by that of all that agrees with the typed bytes."""
-    best = sorted(found.values(), key=lambda word: -word.probability)[:count]
-    return [replace(word, probability=min(1.0, word.probability / agreeing)) for word in best] if agreeing else []
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text. Those of the last few are kept: a text is asked for again at each key of the word after it."""
+        for known, ids in self._encoded:
+            if known == text:
+                return ids
+        begun = [entry for entry in self._encoded if text.startswith(entry[0])]
+        known, ids = max(begun, key=lambda entry: len(entry[0]), default=("", []))
+        ids = self.vocabulary.encode_on(known, ids, text)
+        self._encoded = [(text, ids), *self._encoded[: TEXTS_KEPT - 1]]
+        return ids
 
 
 def load_engine(folder: Path, threads: int = 0, precision: str = "auto") -> Engine:
-    """An engine over the checkpoint in `folder`. Takes seconds.
+    """An engine over the checkpoint in `folder`, or over the n-gram alone of a folder that has nothing else. Takes seconds.
 
     Args:
-        folder: the checkpoint.
+        folder: the checkpoint, or a folder of `nurse-eval baseline`.
         threads: of the network; 0 leaves the choice to the runtime.
         precision: of its weights, as `Settings.precision`.
 
     Raises:
         CheckpointError: a file is missing or damaged; the message names it.
     """
-    check_checkpoint(folder)
+    counted = (folder / ngram.FILE).exists() and not (folder / "config.json").exists()
+    if not counted:
+        check_checkpoint(folder)
     path = tokenizer_file(folder)
     try:
         vocabulary = Vocabulary.from_file(path)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    engine = Engine(_mixed(_load_runtime(folder, threads, precision), folder), vocabulary, Drafts(_load_table(folder)))
+    if counted:
+        return Engine(_counted(folder), vocabulary)
+    runtime = _mixed(_load_runtime(folder, threads, precision), folder)
+    drafts = Drafts(_load_table(folder), runtime.likely if isinstance(runtime, MixtureRuntime) else None)
+    engine = Engine(runtime, vocabulary, drafts)
     engine.warm_up()
     return engine
+
+
+def _counted(folder: Path) -> Runtime:
+    try:
+        return ngram.NGramRuntime(ngram.NGram.load(folder / ngram.FILE))
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _load_table(folder: Path) -> DraftTable | None:
@@ -270,8 +250,6 @@ def _mixed(network: Runtime, folder: Path) -> Runtime:
     """The network with the checkpoint's n-gram and the note's own words, where the checkpoint has weights for them."""
     if not (folder / ngram.FILE).exists():
         return network
-    from nurse_lsp.mixture import MixtureRuntime, Weights
-
     try:
         return MixtureRuntime(network, ngram.NGram.load(folder / ngram.FILE), Weights.read(read_card(folder).get("mixture")))
     except ValueError as error:
@@ -297,31 +275,3 @@ def _load_runtime(folder: Path, threads: int, precision: str) -> Runtime:
             message = f"no graph (onnx/model.onnx) in it, and torch is not installed. {write}; or {install}"
         raise CheckpointError(f"{folder}: {message}") from error
     return load_runtime(folder, threads, precision)
-
-
-def _word_end_mask(vocabulary: Vocabulary, size: int) -> NDArray[np.bool_]:
-    """True for tokens that cannot go on with a word: those that begin with neither a letter, a digit nor part of a character."""
-    mask = np.ones(size, bool)
-    for token, text in enumerate(vocabulary.bytes[:size]):
-        if text and (text[:1].isalnum() or text[0] >= 0x80):
-            mask[token] = False
-    return mask
-
-
-def _banned_mask(vocabulary: Vocabulary, size: int) -> NDArray[np.bool_]:
-    """True for tokens that are never generated: padding rows of the network and special tokens that are neither an end nor a mark."""
-    mask = np.zeros(size, bool)
-    mask[len(vocabulary) :] = True
-    for token, text in enumerate(vocabulary.bytes[:size]):
-        if not text and token not in vocabulary.end_ids and token not in vocabulary.marks:
-            mask[token] = True
-    return mask
-
-
-def _first_bytes(vocabulary: Vocabulary, size: int) -> NDArray[np.int64]:
-    """The first byte of each token, 256 for those that write nothing."""
-    first = np.full(size, 256, np.int64)
-    for token, text in enumerate(vocabulary.bytes[:size]):
-        if text:
-            first[token] = text[0]
-    return first

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from nurse_lsp.banned import banned_findings
-from nurse_lsp.contradictions import Claims, claims_of, contradictions
+from nurse_lsp.contradictions import Claims, claims_of, contradictions, lead_terms
 from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, known_doses, known_drugs, unlisted_allergies
 from nurse_lsp.findings import Finding, numeric, typed_letters
 from nurse_lsp.identifiers import identifier_findings, known_words
@@ -184,6 +184,10 @@ class _Note:
     def __init__(self) -> None:
         self._read: list[tuple[str, _Facts]] = [("", _Facts())]
 
+    def forget(self) -> None:
+        """Forgets all of them."""
+        self._read = [("", _Facts())]
+
     def read(self, head: str) -> _Facts:
         """The facts of a text that ends where a piece ends; only what is new since the last call is looked at."""
         known, facts = max((entry for entry in self._read if head.startswith(entry[0])), key=lambda entry: len(entry[0]))
@@ -201,6 +205,13 @@ class _Note:
 
 
 _note = _Note()
+
+
+def forget_notes() -> None:
+    """Forgets all that was read: a closed note leaves no word behind. What is still open is read again at its next key."""
+    _note.forget()
+    for kept in (_prepare, _piece, lead_terms):
+        kept.cache_clear()
 
 
 def _pieces(line: str) -> list[str]:

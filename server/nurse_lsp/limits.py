@@ -15,6 +15,10 @@ class OutOfTime(Exception):
     """The deadline passed before there was anything to show."""
 
 
+class Unavailable(Exception):
+    """The engine is elsewhere and cannot be asked now: there is nothing to show, and nothing to remember."""
+
+
 @dataclass
 class Limits:
     """What ends a piece of work early."""

@@ -21,6 +21,7 @@ TALKATIVE = (
     "huggingface_hub",
     "httpx",
     "httpcore",
+    "keyring",
     "tokenizers",
     "peft",
     "root",

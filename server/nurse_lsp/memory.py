@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nurse_lsp.settings import Settings
 
@@ -29,8 +30,9 @@ class Answer:
     """Whether it is a heading of the note's family, shown where the model had nothing to say."""
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
+    """A tuple, since each look through the answers hashes all of them."""
+
     note: str
     length: int
     digest: bytes
@@ -64,9 +66,11 @@ class Memory:
             return known
         for earlier, answer in reversed(self._answers.items()):
             typed = len(before) - earlier.length
-            if earlier.note != note or not 0 < typed < len(answer.ghost):
+            if not 0 < typed < len(answer.ghost) or earlier.note != note or not before.endswith(answer.ghost[:typed]):
                 continue
-            if before.endswith(answer.ghost[:typed]) and _digest(before[:-typed]) == earlier.digest:
+            if not any(map(str.isalnum, answer.ghost[typed:])):  # a sign alone is not shown
+                continue
+            if _digest(before[:-typed]) == earlier.digest:
                 self._answers.move_to_end(earlier)
                 return Answer(answer.ghost[typed:], answer.held_back, answer.late)
         return None

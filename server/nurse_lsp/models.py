@@ -52,7 +52,8 @@ class Model:
     def make(self) -> str:
         """The command that makes its checkpoint."""
         data = "" if self.name == "mini" else " --data PREPARED_FOLDER"
-        return f"nurse-train run {self.name}{data} --out {store() / self.name}"
+        recipe = "gpt2-all" if self.name == "gpt2" else self.name
+        return f"nurse-train run {recipe}{data} --out {store() / self.name}"
 
 
 _GPT2 = ("openai-community/gpt2", 124_000_000, 1024, "MIT")
@@ -94,13 +95,13 @@ def find_checkpoint(name: str) -> Path | None:
 
 
 def resolve(model: str) -> Path:
-    """The checkpoint folder for what `--model` was given: a name of `MODELS`, or a folder.
+    """The checkpoint folder for what `--model` was given: a name of `MODELS` or of the user's store, or a folder.
 
     Raises:
         UnknownModel: neither.
         MissingCheckpoint: a name without a checkpoint here.
     """
-    if model in MODELS:
+    if model in MODELS or _is_stored(model):
         folder = find_checkpoint(model)
         if folder is None:
             raise MissingCheckpoint(f"No checkpoint of '{model}' is here ({store() / model}). Make it: {MODELS[model].make}")
@@ -109,6 +110,11 @@ def resolve(model: str) -> Path:
     if path.is_dir():
         return path
     raise UnknownModel(f"No model or folder '{model}'. Known models: {', '.join(MODELS)}. See `nurse-lsp models`.")
+
+
+def _is_stored(name: str) -> bool:
+    """Whether the user's store has a checkpoint of a name that is not in the list: `gpt2-all-report`, or a recipe of their own."""
+    return Path(name).name == name and (store() / name / "config.json").exists()
 
 
 def read_card(folder: Path) -> dict[str, object]:

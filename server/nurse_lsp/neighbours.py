@@ -15,6 +15,7 @@ from nurse_lsp.positions import NoteText
 if TYPE_CHECKING:  # numpy and the tokenizer library are loaded with the model, not before `initialize` is answered
     from nurse_lsp.drafts import Followers
     from nurse_lsp.engine import Engine
+    from nurse_lsp.remote import RemoteEngine
 
 NOTES = 4
 """Notes beside the one that is written, the latest opened."""
@@ -34,7 +35,7 @@ def folder_mates(uri: str, notes: Mapping[str, NoteText]) -> dict[str, str]:
 class Neighbours:
     """What one engine knows of the notes beside the one that is written."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | RemoteEngine) -> None:
         self._engine = engine
         self._known: dict[str, tuple[str, Followers]] = {}
 
@@ -43,7 +44,7 @@ class Neighbours:
 
     def use(self, notes: Mapping[str, str]) -> None:
         """Lets drafts come from these notes, by their URIs, and from no other; only what has changed is read."""
-        if not notes and not self._known:
+        if self._engine.session.drafts is None or (not notes and not self._known):
             return
         known = {uri: self._known.get(uri) for uri in notes}
         self._known = {uri: entry if entry and entry[0] == notes[uri] else self._read(notes[uri]) for uri, entry in known.items()}

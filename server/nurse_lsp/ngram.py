@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,18 @@ FILE = "ngram.npz"
 ORDER = 5
 CONTEXT = 1 << 20
 """Positions that the runtime says it holds: it looks at the last four only."""
+LIKELY = 0.35
+"""Probability from which on a token is worth guessing, discounted: what was seen once after a context has less."""
+LIKELY_CONTEXT = 2
+"""Tokens of context that a guess needs."""
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 """Where counts of counts are too few, or too odd, to estimate discounts from (KenLM's `--discount_fallback`)."""
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Column = NDArray[np.integer]
+PARENTS_AT_ONCE = 1 << 16
+"""Of one order, while its probabilities are worked out: all at once would take several times the memory of the model."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +69,51 @@ class NGram:
 
     def predict(self, context: Sequence[int]) -> tuple[NDArray[np.float64], int]:
         """P(next token | context), and how many of the context's last tokens were seen together."""
-        result = np.full(self.vocab_size, 1 / self.vocab_size)
-        matched = 0
-        for length in range(min(self.order, len(context) + 1)):
+        reached: list[tuple[Level, int]] = []
+        for length in range(1, min(self.order, len(context) + 1)):
             node = self._find(context[len(context) - length :])
             if node is None:
                 break
-            matched = length
-            level = self.levels[length]
+            reached.append((self.levels[length], node))
+        left = 1.0  # for a level: the product of the weights that those above it have for it
+        parts: list[tuple[Level, slice, float]] = []
+        for level, node in reversed(reached):
+            parts.append((level, slice(int(level.first[node]), int(level.first[node + 1])), left))
+            left *= float(level.backoff[node])
+        result = self._unigrams * left
+        for level, children, weight in parts:
+            result[level.tokens[children]] += level.probabilities[children] * weight
+        return result, len(reached)
+
+    def likely(self, context: Sequence[int], count: int) -> list[int]:
+        """The tokens that it goes on with as long as each follows the longest context seen in `LIKELY` of its places; `count` at most."""
+        ids = list(context[1 - self.order :])
+        found: list[int] = []
+        while len(found) < count and (token := self._likeliest(ids)) is not None:
+            found.append(token)
+            ids = [*ids[2 - self.order :], token]
+        return found
+
+    def _likeliest(self, context: Sequence[int]) -> int | None:
+        for start in range(len(context) - LIKELY_CONTEXT + 1):
+            node = self._find(context[start:])
+            if node is None:
+                continue
+            level = self.levels[len(context) - start]
             low, high = int(level.first[node]), int(level.first[node + 1])
-            result *= level.backoff[node]
-            result[level.tokens[low:high]] += level.probabilities[low:high]
-        return result, matched
+            if low == high:
+                continue
+            best = low + int(level.probabilities[low:high].argmax())
+            return int(level.tokens[best]) if level.probabilities[best] >= LIKELY else None
+        return None
+
+    @cached_property
+    def _unigrams(self) -> NDArray[np.float64]:
+        """P(token) where nothing is known of what stands before it."""
+        level = self.levels[0]
+        result = np.full(self.vocab_size, float(level.backoff[0]) / self.vocab_size)
+        result[level.tokens] += level.probabilities
+        return result
 
     def _find(self, tokens: Sequence[int]) -> int | None:
         """Node of an n-gram, None where it was never seen."""
@@ -87,7 +128,11 @@ class NGram:
     @classmethod
     def of(cls, counts: Counts) -> NGram:
         """The model of what was counted."""
-        return cls(_levels(counts.orders), counts.vocab_size)
+        levels: list[Level] = []
+        for grams in counts.orders:
+            parents = len(levels[-1].tokens) if levels else 1
+            levels.append(_level(grams.token, grams.counts, np.bincount(grams.parent, minlength=parents)))
+        return cls(levels, counts.vocab_size)
 
     @classmethod
     def load(cls, path: Path) -> NGram:
@@ -97,8 +142,8 @@ class NGram:
             ValueError: it is no such file; the message names it.
         """
         with _opened(path) as arrays:  # order by order: all counts at once would take twice the memory of the model
-            orders = (_grams(arrays, number) for number in range(1, int(arrays["order"]) + 1))
-            return cls(_levels(orders), int(arrays["vocab_size"]))
+            columns = (_columns(arrays, number) for number in range(1, int(arrays["order"]) + 1))
+            return cls([_level(*column) for column in columns], int(arrays["vocab_size"]))
 
 
 class NGramRuntime:
@@ -197,9 +242,15 @@ def _opened(path: Path) -> Iterator[Mapping[str, NDArray[np.uint8]]]:
         raise ValueError(f"{path}: no n-gram of ours ({type(error).__name__})") from error
 
 
-def _grams(arrays: Mapping[str, NDArray[np.uint8]], number: int) -> Grams:
+def _columns(arrays: Mapping[str, NDArray[np.uint8]], number: int) -> tuple[Column, Column, Column]:
+    """Tokens and counts of the n-grams of one order, and how many of them each parent has."""
     tokens, counts, children = (_joined(arrays[f"{name}_{number}"]) for name in ("tokens", "counts", "children"))
-    return Grams(np.repeat(np.arange(len(children)), children), tokens, counts)
+    return tokens, counts, children
+
+
+def _grams(arrays: Mapping[str, NDArray[np.uint8]], number: int) -> Grams:
+    tokens, counts, children = _columns(arrays, number)
+    return Grams(np.repeat(np.arange(len(children)), children), tokens.astype(np.int64), counts.astype(np.int64))
 
 
 def _planes(column: Ids) -> NDArray[np.uint8]:
@@ -208,14 +259,13 @@ def _planes(column: Ids) -> NDArray[np.uint8]:
     return column.astype("<u8").view(np.uint8).reshape(len(column), 8).T[:width]
 
 
-def _joined(planes: NDArray[np.uint8]) -> Ids:
-    """The column that `_planes` took apart."""
-    if planes.ndim != 2 or len(planes) > 8:
+def _joined(planes: NDArray[np.uint8]) -> Column:
+    """The column that `_planes` took apart, in half the memory of int64."""
+    if planes.ndim != 2 or len(planes) > 4:
         raise ValueError(f"a column of shape {planes.shape}")
-    result = np.zeros(planes.shape[1], np.int64)
-    for place, plane in enumerate(planes):
-        result += plane.astype(np.int64) << (8 * place)
-    return result
+    result = np.zeros((planes.shape[1], 4), np.uint8)
+    result[:, : len(planes)] = planes.T
+    return result.view("<u4").reshape(-1)
 
 
 def count_ngrams(stream: Ids, starts: NDArray[np.bool_], end: int, vocab_size: int, order: int = ORDER) -> Counts:
@@ -248,25 +298,32 @@ def count_ngrams(stream: Ids, starts: NDArray[np.bool_], end: int, vocab_size: i
     return Counts(tuple(orders), vocab_size)
 
 
-def _levels(orders: Iterable[Grams]) -> list[Level]:
-    levels: list[Level] = []
-    for grams in orders:
-        levels.append(_level(grams, len(levels[-1].tokens) if levels else 1))
-    return levels
+def _level(tokens: Column, counts: Column, children: Column) -> Level:
+    """Probabilities and weights of one order.
+
+    Args:
+        tokens: (n,) last token of each n-gram, its parents in order.
+        counts: (n,) how often each was seen.
+        children: (parents,) how many n-grams each parent has.
+    """
+    first = np.concatenate([[0], np.cumsum(children, dtype=np.int64)])
+    discounts = np.array([0.0, *estimate_discounts(counts)])
+    probabilities = np.empty(len(tokens), np.float32)
+    backoff = np.ones(len(children), np.float32)
+    for start in range(0, len(children), PARENTS_AT_ONCE):
+        end = min(start + PARENTS_AT_ONCE, len(children))
+        rows = slice(int(first[start]), int(first[end]))
+        seen = counts[rows].astype(np.float64)
+        parent = np.repeat(np.arange(end - start), children[start:end])
+        taken = discounts[np.minimum(counts[rows], 3)]
+        totals = np.bincount(parent, seen, end - start)
+        left = np.bincount(parent, taken, end - start)
+        backoff[start:end] = np.divide(left, totals, out=np.ones(end - start), where=totals > 0)
+        probabilities[rows] = (seen - taken) / totals[parent]
+    return Level(tokens.astype(np.uint32), probabilities, first.astype(np.uint32), backoff)
 
 
-def _level(grams: Grams, parents: int) -> Level:
-    parent, counts = grams.parent, grams.counts
-    discounts = np.array([0.0, *estimate_discounts(counts)])[np.minimum(counts, 3)]
-    totals = np.bincount(parent, counts, parents)
-    taken = np.bincount(parent, discounts, parents)
-    backoff = np.divide(taken, totals, out=np.ones(parents), where=totals > 0)
-    first = np.concatenate([[0], np.cumsum(np.bincount(parent, minlength=parents))])
-    probabilities = (counts - discounts) / totals[parent]
-    return Level(grams.token.astype(np.uint32), probabilities.astype(np.float32), first.astype(np.uint32), backoff.astype(np.float32))
-
-
-def estimate_discounts(counts: Ids) -> tuple[float, float, float]:
+def estimate_discounts(counts: Column) -> tuple[float, float, float]:
     """Discounts of n-grams seen once, twice, and more often (Chen and Goodman 1998, equation 26)."""
     n1, n2, n3, n4 = (int((counts == seen).sum()) for seen in (1, 2, 3, 4))
     if not (n1 and n2 and n3 and n4):

@@ -26,6 +26,10 @@ class NoteCache:
         self._ids: list[int] = []
         self._followers: dict[Context, dict[int, int]] = {}
 
+    def __len__(self) -> int:
+        """Tokens read."""
+        return len(self._ids)
+
     def read(self, token: int) -> None:
         """One more token of the note."""
         for context in self._contexts():

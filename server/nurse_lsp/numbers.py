@@ -57,12 +57,12 @@ _IDIOM = re.compile(
 """Idioms that hold a digit and measure nothing: orientation, intervals, leads, people assisting, sitters, levels of the spine and heart
 sounds (T4 and B12 with them), shifts. Each passes only where the note has typed it, the very same; anything not listed is a number."""
 
-_NAME = re.compile(rf"(?<![\w.,/:-])(?:{'|'.join(NAMES_WITH_DIGITS)})(?![\w/]|[.,:-]\d)", re.I | re.A)
+_NAME = re.compile(rf"(?<![\w.,/:+&)\]*-])(?:{'|'.join(NAMES_WITH_DIGITS)})(?![\w/]|[.,:-]\d)", re.I | re.A)
 _LEAD = 24
 """Characters before the cursor that a name or a grade may begin in."""
 
 _GRADED = "grade|stage|type|class|nyha|mallampati|degree|category|level|phase|para|gravida|factor|trimester|cn|cranial nerves?"
-_ROMAN = re.compile(rf"\b(?:(?i:{_GRADED})[\s:-]+([IVXivx]+)[ab]?|((?<=/)IV|(?!IV\b)[IVX]{{2,}})[ab]?|(?!(?i:iv)\b)([IVXivx][ivx]+))\b")
+_ROMAN = re.compile(rf"\b(?:(?i:{_GRADED})[\s:-]+([IVXivx]+)[ab]?|((?<=/)IV|(?!IV\b)[IVX]{{2,}})[ab]?|(?!(?i:iv)\b)([IVXivx]{{2,}}))\b")
 """A Roman numeral after a word that grades, or of two letters and more anywhere; IV alone is a vein."""
 _BETWEEN = re.compile(r"[ -]+(?:and )?")
 UNIT = re.compile(
@@ -82,6 +82,9 @@ COPIED = "copied"
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9/&]*)[\s:=~\[(]*(?:(?:of|at|is|was|to|now|remains|today|about|approx|up)[\s:=~\[(]+)*\Z", re.I)
 """The word that says what a number measures, fillers left out."""
 _LABEL_CHARS = 40
+PRESSURES = frozenset({"bp", "nbp", "nibp", "abp", "b/p"})
+PRESSURE = f"{BLANK}/{BLANK}"
+"""The shape of what these words measure, also where only the first of the two numbers was generated."""
 
 Measure = tuple[str, str]
 """What a number measures: the word before it, in lower case, and the unit after it."""
@@ -121,8 +124,9 @@ def blank_after(text: str, end: int) -> str:
 
 
 def may_grow(text: str, end: int) -> bool:
-    """Whether a longer text could still add to `blank_after`: there is a percent sign, and it breaks off where a flow could follow."""
-    return text[end:].lstrip().startswith("%") and _FLOW_BEGUN.match(text, end) is not None
+    """Whether a longer text could still add to the blank's shape: it breaks off at the number, which may be the first of two (`118` of
+    `118/64`) or have a unit, or behind a percent sign where a flow could follow."""
+    return end == len(text) or (text[end:].lstrip().startswith("%") and _FLOW_BEGUN.match(text, end) is not None)
 
 
 def number_word_spans(text: str) -> list[tuple[int, int]]:
@@ -175,7 +179,10 @@ def _digits(text: str, before: str, known: frozenset[str], measured: Mapping[Mea
             if not (text[low - 1 : low] == "[" and text[high : high + 1] == "]"):
                 findings.append(Finding(low, high, COPIED, f"[{text[low:high]}]"))
         else:
-            findings.append(Finding(offset, high, "number", _shape(joined[max(start, len(tail)) : end])))
+            shape = _shape(joined[max(start, len(tail)) : end])
+            if shape == BLANK and _measure(before[-_LABEL_CHARS:] + text, *_after(before, low, high))[0] in PRESSURES:
+                shape, high = PRESSURE, high + (text[high:] == "/")
+            findings.append(Finding(offset, high, "number", shape))
     return findings
 
 

@@ -24,6 +24,8 @@ FORMAT = "1"
 """Version of the graph's inputs and outputs that this file knows."""
 CACHE_STRIDE = 256
 """Positions by which the cache grows."""
+KEPT_LOGITS_BYTES = 1_000_000
+PASSES_KEPT = 32
 SMALL_GRAPH_BYTES = 64_000_000
 """Up to here a session loads in a few hundredths of a second, so that several numbers of threads can be tried."""
 WORTHWHILE = 0.9
@@ -57,6 +59,20 @@ class GraphShape:
         return cls(metadata.get("family", ""), **sizes)
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """What the graph reads and writes in a pass over so many tokens."""
+
+    binding: onnxruntime.IOBinding
+    input_ids: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    def bind(self, name: str, array: NDArray[np.generic], output: bool = False) -> None:
+        """Lets the graph read or write an array where it is; the caller keeps it alive."""
+        bind = self.binding.bind_output if output else self.binding.bind_input
+        bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+
 class OnnxRuntime:
     """Runs a graph for one sequence; keys and values stay in buffers that the graph reads and writes in place."""
 
@@ -67,16 +83,14 @@ class OnnxRuntime:
         self.vocab_size = shape.vocab_size
         self.context = shape.context
         self._session = session
-        self._binding = session.io_binding()
+        self._passes: dict[tuple[int, int], _Pass] = {}
+        """By how many tokens a pass reads, and after how many of them logits are wanted."""
         self._length = 0
         self._capacity = 0
         self._cache: list[NDArray[np.float32]] = []
         self._last = np.zeros(1, np.int64)
         self._past_and_new = np.zeros((), np.int32)
         self._last_position = np.zeros(1, np.int32)
-        self._bind("last", self._last)
-        self._bind("past_and_new", self._past_and_new)
-        self._bind("last_position", self._last_position)
         self._reserve(1)
 
     def forward(self, input_ids: Sequence[int]) -> NDArray[np.float32]:
@@ -102,18 +116,33 @@ class OnnxRuntime:
         self._last[0] = -rows
         self._past_and_new[...] = end
         self._last_position[0] = end - 1
-        ids = np.array([input_ids], np.int64)
-        logits = np.empty((1, rows, self.vocab_size), np.float32)
-        self._bind("input_ids", ids)
-        self._bind("logits", logits, output=True)
-        self._session.run_with_iobinding(self._binding)
+        bound = self._passes.get((len(input_ids), rows)) or self._bound(len(input_ids), rows)
+        bound.input_ids[0] = input_ids
+        self._session.run_with_iobinding(bound.binding)
         self._length = end
-        return logits.reshape(rows, -1)
+        logits: NDArray[np.float32] = bound.logits[0].copy()
+        return logits
+
+    def _bound(self, count: int, rows: int) -> _Pass:
+        """A pass with everything bound that the graph reads and writes. Small ones are kept: to bind takes a tenth of one token's time."""
+        bound = _Pass(self._session.io_binding(), np.empty((1, count), np.int64), np.empty((1, rows, self.vocab_size), np.float32))
+        for name, array in (("last", self._last), ("past_and_new", self._past_and_new), ("last_position", self._last_position)):
+            bound.bind(name, array)
+        bound.bind("input_ids", bound.input_ids)
+        bound.bind("logits", bound.logits, output=True)
+        for index, buffer in enumerate(self._cache):
+            name = f"{'value' if index % 2 else 'key'}_{index // 2}"
+            bound.bind(name, buffer)
+            bound.bind(f"{name}_out", buffer, output=True)
+        if bound.logits.nbytes <= KEPT_LOGITS_BYTES and len(self._passes) < PASSES_KEPT:
+            self._passes[count, rows] = bound
+        return bound
 
     def _reserve(self, length: int) -> None:
-        """Makes room for `length` positions and binds the buffers."""
+        """Makes room for `length` positions."""
         if length <= self._capacity:
             return
+        self._passes.clear()
         self._capacity = min(self.context, -(-length // CACHE_STRIDE) * CACHE_STRIDE)
         positions = self._capacity + 1  # the graph writes one beyond the end when it reads a single token
         shape = self.shape
@@ -124,14 +153,6 @@ class OnnxRuntime:
                 self._cache[index] = grown
             else:
                 self._cache.append(grown)
-            name = f"{'value' if index % 2 else 'key'}_{index // 2}"
-            self._bind(name, grown)
-            self._bind(f"{name}_out", grown, output=True)
-
-    def _bind(self, name: str, array: NDArray[np.generic], output: bool = False) -> None:
-        """Lets the graph read or write an array where it is; the caller keeps it alive."""
-        bind = self._binding.bind_output if output else self._binding.bind_input
-        bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
 
 
 def load_runtime(folder: Path, threads: int = 0) -> OnnxRuntime:
@@ -223,6 +244,6 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     # Waiting threads that spin make every pass 5 to 50 times slower as soon as another process wants the core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.enable_mem_pattern = False
+    options.enable_mem_pattern = True  # 6 MB for mini, and a pass takes a twelfth less: room for all it needs is made at once
     options.log_severity_level = 4
     return options

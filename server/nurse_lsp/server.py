@@ -11,14 +11,12 @@ import asyncio
 import hashlib
 import logging
 import os
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -33,6 +31,7 @@ from nurse_lsp.pace import Pace
 from nurse_lsp.positions import Encoding, NoteText
 from nurse_lsp.protocol import NoteProtocol, completion_items
 from nurse_lsp.settings import Settings, parse_settings
+from nurse_lsp.status import Status
 from nurse_lsp.suggestion import Suggestion, has_blanks, snippet
 from nurse_lsp.worker import Ahead, Work, in_daemon_thread, load, run_prefetch, run_work
 
@@ -41,16 +40,16 @@ if TYPE_CHECKING:  # imported by the thread that loads the model, after `initial
 
 log = logging.getLogger("nurse_lsp.server")
 
-STATUS = "nurse/status"
 DOCUMENT = "nurse/document"
 COUNTERS = "nurse/counters"
 BUSY_AFTER_S = 0.15
 """An answer that takes longer than this is announced as `busy`."""
 CREATE_PROGRESS_S = 2.0
-COUNTS_AFTER_S = 1.0
-"""What the guard held back is told at most once in this time."""
+AHEAD_AFTER_S = 0.02
+"""Nobody asks for so long before the worker reads ahead: what it computes would hold up the answer that is being sent, and the next key."""
+LOADED = ("model", "endpoint", "endpoint_fallback", "threads", "precision")
+"""Settings whose change takes loading the model anew."""
 
-State = Literal["loading", "ready", "busy", "error"]
 Waits = Callable[["Completer", NoteText, int], bool]
 
 
@@ -65,7 +64,7 @@ class NurseServer(LanguageServer):
 
     protocol: NoteProtocol
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, insecure: bool = False) -> None:
         super().__init__(
             "nurse-lsp",
             __version__,
@@ -75,18 +74,17 @@ class NurseServer(LanguageServer):
         )
         self.notes: dict[str, NoteText] = {}
         self.settings = settings
+        self._insecure = insecure
         self.features = Features(self)
         self.features.register()
         self.completer: Completer | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="nurse-model")
         self._running: dict[tuple[str, str], threading.Event] = {}
         self._loading: asyncio.Task[None] | None = None
-        self._late = 0
-        self._held_back: Counter[str] = Counter()
-        self._telling: asyncio.TimerHandle | None = None
-        self._state: State = "loading"
+        self._status = Status(self.protocol.notify, lambda message: self.show(types.MessageType.Warning, message))
         self.pace = Pace()
         self._ahead: Ahead | None = None
+        self._idle: asyncio.TimerHandle | None = None
         self.initial_options: object = None
 
     @property
@@ -134,7 +132,14 @@ class NurseServer(LanguageServer):
         ahead.cancel = threading.Event()
         self._worker.submit(run_prefetch, completer, ahead)
 
+    def _read_ahead_soon(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(AHEAD_AFTER_S, self._read_ahead)
+
     def _stop_reading_ahead(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
         if self._ahead is not None:
             self._ahead.cancel.set()
 
@@ -162,14 +167,12 @@ class NurseServer(LanguageServer):
         self._stop_reading_ahead()
         loop = asyncio.get_running_loop()
         late: list[bool] = []
-        busy = loop.call_later(BUSY_AFTER_S, self._begin_late, late)
+        busy = loop.call_later(BUSY_AFTER_S, self._status.begin_late, late)
         try:
             delay_s = self.pace.delay_s(time.monotonic()) if waits is not None else 0.0
             if waits is not None and delay_s and await loop.run_in_executor(self._worker, waits, completer, note, offset):
                 await asyncio.sleep(delay_s)
-            beside = (
-                folder_mates(uri, self.notes) if self.settings.drafts_from_folder else {}
-            )  # here: what was closed meanwhile is forgotten
+            beside = folder_mates(uri, self.notes) if self.settings.drafts_from_folder else {}  # what was closed meanwhile is forgotten
             suggestion = await loop.run_in_executor(self._worker, run_work, work, completer, note, offset, cancel, beside)
         except asyncio.CancelledError:
             cancel.set()
@@ -179,44 +182,19 @@ class NurseServer(LanguageServer):
                 del self._running[uri, kind]
             busy.cancel()
             if late:
-                self._end_late(completer)
+                self._status.end_late(self.completer is completer)
+            if waits is not None:
+                self.pace.answered(cancel.is_set())
         if cancel.is_set():  # it may have been withdrawn after the last pass: the note, or the cursor, is another by now
             suggestion = Suggestion()
-        self._count(suggestion)
+        self._status.count(suggestion.held_back)
+        if self.completer is completer:
+            self._status.follow(completer, self.settings.model)
         if kind == "ghost" and self.notes.get(uri) is note and not cancel.is_set():
             self._ahead = Ahead(uri, note, offset, suggestion.ghost) if suggestion.ghost else None
-        self._read_ahead()
+        self._read_ahead_soon()
         log.debug("%s: note of %d characters, offset %d, %.1f ms", kind, len(note.text), offset, suggestion.latency_ms)
         return note, offset, suggestion
-
-    def _begin_late(self, late: list[bool]) -> None:
-        """An answer takes long: the first such makes the server busy."""
-        late.append(True)
-        self._late += 1
-        if self._late == 1:
-            self.status("busy", "")
-
-    def _end_late(self, completer: Completer) -> None:
-        self._late -= 1
-        if self._late == 0 and self.completer is completer:
-            self.status("ready", "")
-
-    def status(self, state: State, message: str) -> None:
-        """Tells the editor how the server is, as `nurse/status`."""
-        self._state = state
-        content = {"state": state, "model": self.settings.model, "message": message, "heldBack": dict(self._held_back)}
-        self.protocol.notify(STATUS, content)
-
-    def _count(self, suggestion: Suggestion) -> None:
-        """Counts what the guard held back, by rule; the editor is told soon, once for many."""
-        self._held_back.update(suggestion.held_back)
-        if suggestion.held_back and self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(COUNTS_AFTER_S, self._tell_counts)
-
-    def _tell_counts(self) -> None:
-        self._telling = None
-        if self._state == "ready":  # any other state is followed by a message of its own
-            self.status("ready", "")
 
     def show(self, kind: types.MessageType, message: str) -> None:
         """Shows one message in the editor."""
@@ -228,12 +206,12 @@ class NurseServer(LanguageServer):
         for message in messages:
             self.show(types.MessageType.Warning, message)
         failed = self._loading is not None and self._loading.done() and self.completer is None
-        loaded = (self.settings.model, self.settings.threads, self.settings.precision)
-        reload = failed or (settings.model, settings.threads, settings.precision) != loaded
+        reload = failed or any(getattr(settings, name) != getattr(self.settings, name) for name in LOADED)
         self.settings = settings
         self.features.configured()
         if self.completer is not None:
-            self.completer.settings = replace(settings, model=self.completer.settings.model)
+            kept = self.completer.settings
+            self.completer.settings = replace(settings, model=kept.model, endpoint=kept.endpoint)
             if not settings.drafts_from_folder:
                 self._worker.submit(self.completer.neighbours.use, {})
         if reload and self._loading is not None:
@@ -248,10 +226,10 @@ class NurseServer(LanguageServer):
 
     async def _load(self) -> None:
         model = self.settings.model
-        self.status("loading", f"Loading {model}")
+        self._status.say("loading", f"Loading {model}", model)
         token = await self._begin_progress(model)
         try:
-            completer = await in_daemon_thread(lambda: load(self.settings))
+            completer = await in_daemon_thread(lambda: load(self.settings, self._insecure))
         except ModelError as error:
             log.error("model not loaded: %s", type(error).__name__)
             self._refused(str(error))
@@ -260,9 +238,11 @@ class NurseServer(LanguageServer):
             self._refused(f"The model '{model}' could not be loaded ({type(error).__name__}). Run `nurse-lsp doctor --model {model}`.")
         else:
             completer.settings = replace(self.settings, model=model)
+            if (earlier := self.completer) is not None:
+                self._worker.submit(earlier.close)  # after what it is answering now
             self.completer = completer
             log.info("model loaded: %s", completer.name)
-            self.status("ready", "")
+            self._status.serves(completer, self.settings.model)
         finally:
             if token:
                 self.work_done_progress.end(token, types.WorkDoneProgressEnd())
@@ -271,10 +251,11 @@ class NurseServer(LanguageServer):
         """A model cannot be served: the one before it, if any, goes on."""
         self.show(types.MessageType.Error, message)
         if self.completer is None:
-            self.status("error", message)
+            self._status.say("error", message, self.settings.model)
             return
-        self.settings = replace(self.settings, model=self.completer.settings.model)
-        self.status("ready", f"{message} '{self.settings.model}' is kept.")
+        kept = self.completer.settings
+        self.settings = replace(self.settings, model=kept.model, endpoint=kept.endpoint)
+        self._status.say("ready", f"{message} '{self.settings.model}' is kept.", self.settings.model)
 
     async def _begin_progress(self, model: str) -> str | None:
         window = self.client_capabilities.window
@@ -301,9 +282,9 @@ class NurseServer(LanguageServer):
         log.error("protocol error: %s", type(error).__name__)
 
 
-def create_server(settings: Settings) -> NurseServer:
-    """A server with its handlers; `start_io` or `start_tcp` runs it."""
-    server = NurseServer(settings)
+def create_server(settings: Settings, insecure: bool = False) -> NurseServer:
+    """A server with its handlers; `start_io` or `start_tcp` runs it. `insecure` lets an endpoint be reached without encryption."""
+    server = NurseServer(settings, insecure)
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
@@ -354,7 +335,7 @@ def create_server(settings: Settings) -> NurseServer:
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(resolve_provider=True))
     async def completion(params: types.CompletionParams) -> types.CompletionList:
         def work(completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
-            return completer.menu(note.text, offset, limits)
+            return completer.menu(note.text, offset, limits, params.text_document.uri)
 
         note, offset, suggestion = await server.answer("menu", params.text_document.uri, params.position, work)
         return types.CompletionList(
@@ -376,20 +357,13 @@ def create_server(settings: Settings) -> NurseServer:
         if server.completer is None:
             return {}
         session = server.completer.engine.session
-        counted = {"passes": session.passes, "answers": session.answers, "tokens_read": session.tokens_read}
+        names = ("passes", "answers", "tokens_read", "refused", "late")
+        counted = {name: getattr(session, name) for name in names if hasattr(session, name)}
         return {**asdict(server.completer.counters), **counted}
 
     return server
 
 
-def serve_stdio(settings: Settings) -> None:
-    """Serves one editor over stdin and stdout. Anything else that prints is sent to stderr: stdout belongs to the protocol."""
-    protocol_out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    create_server(settings).start_io(stdout=protocol_out)
-
-
-def serve_tcp(settings: Settings, host: str, port: int) -> None:
+def serve_tcp(settings: Settings, insecure: bool, host: str, port: int) -> None:
     """Serves one editor over a TCP connection."""
-    create_server(settings).start_tcp(host, port)
+    create_server(settings, insecure).start_tcp(host, port)

@@ -16,6 +16,11 @@ class Settings:
 
     model: str = "mini"
     """A name of `nurse-lsp models` or the folder of a checkpoint."""
+    endpoint: str = "none"
+    """Address of an OpenAI-compatible server that runs the model, `none` for a model on this machine. The note before the cursor is sent
+    there, and nowhere else."""
+    endpoint_fallback: bool = False
+    """Whether `mini` on this machine takes over while the endpoint does not answer."""
     max_tokens: int = 24
     """Tokens that a ghost may have at most."""
     deadline_ms: int = 250
@@ -52,6 +57,7 @@ class Settings:
     """Whether accepted ghosts are marked until somebody confirms or edits them."""
 
 
+NO_ENDPOINT = "none"
 BOUNDS = {
     "max_tokens": (1, 256),
     "deadline_ms": (10, 60_000),
@@ -122,7 +128,8 @@ def _fault(name: str, value: object) -> str | None:
     if name == "diagnostics_off":
         known = isinstance(value, str) and all(rule.strip() in (*DIAGNOSTIC_RULES, "none") for rule in value.split(","))
         return None if known else f"none, or with commas between some of {', '.join(DIAGNOSTIC_RULES)}"
-    return None if isinstance(value, str) and value.strip() else "a name or a folder"
+    wanted = "an address, or none" if name == "endpoint" else "a name or a folder"
+    return None if isinstance(value, str) and value.strip() else wanted
 
 
 def _shown(value: object) -> str:

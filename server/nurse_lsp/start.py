@@ -7,19 +7,19 @@ import gc
 from nurse_lsp.settings import Settings
 
 
-def serve(model: str, address: tuple[str, int] | None, precision: str = "auto") -> None:
-    """Serves over stdio, or over TCP at (host, port).
+def serve(settings: Settings, address: tuple[str, int] | None, insecure: bool = False) -> None:
+    """Serves over stdio, or over TCP at (host, port); `insecure` as in `endpoint.read_address`.
 
     Raises:
         OSError: the address cannot be served at.
     """
     gc.disable()  # the protocol's thousand classes stay: looking for garbage while they are made costs 60 ms
-    from nurse_lsp.server import serve_stdio, serve_tcp
+    from nurse_lsp.server import serve_tcp
+    from nurse_lsp.stdio import serve_stdio
 
     gc.freeze()
     gc.enable()
-    settings = Settings(model=model, precision=precision)
     if address:
-        serve_tcp(settings, *address)
+        serve_tcp(settings, insecure, *address)
     else:
-        serve_stdio(settings)
+        serve_stdio(settings, insecure)

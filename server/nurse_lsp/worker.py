@@ -10,10 +10,10 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from nurse_lsp.limits import Cancelled, Limits
+from nurse_lsp.limits import Cancelled, Limits, Unavailable
 from nurse_lsp.logs import where
 from nurse_lsp.positions import NoteText
 from nurse_lsp.settings import Settings
@@ -48,13 +48,26 @@ def run_work(
         limits = Limits.within(completer.settings.deadline_ms, cancel)
         limits.check()
         completer.neighbours.use(beside)
-        return work(completer, note, offset, limits)
+        return _with_fallback(work, completer, note, offset, limits)
     except Cancelled:
         log.debug("cancelled: %d passes so far", completer.engine.session.passes)
         return Suggestion()
     except Exception as error:
         log.error("completion failed: %s%s", type(error).__name__, where(error))
         return Suggestion()
+
+
+def _with_fallback(work: Work, completer: Completer, note: NoteText, offset: int, limits: Limits) -> Suggestion:
+    """What the completer answers; where its engine cannot be asked, what its fallback answers in the time that is left, or nothing."""
+    try:
+        return work(completer, note, offset, limits)
+    except Unavailable:
+        fallback = completer.fallback
+        log.debug("engine not available: %s", "the fallback answers" if fallback is not None else "no answer")
+        if fallback is None:
+            return Suggestion()
+        fallback.settings = replace(completer.settings, model=fallback.settings.model)
+        return work(fallback, note, offset, limits)
 
 
 def run_prefetch(completer: Completer, ahead: Ahead) -> None:
@@ -67,11 +80,11 @@ def run_prefetch(completer: Completer, ahead: Ahead) -> None:
         ahead.done = True
 
 
-def load(settings: Settings) -> Completer:
+def load(settings: Settings, insecure: bool) -> Completer:
     """A completer over the settings' model. Takes seconds."""
     from nurse_lsp.completion import load_completer
 
-    return load_completer(settings)
+    return load_completer(settings, insecure)
 
 
 async def in_daemon_thread(load: Callable[[], Completer]) -> Completer:
