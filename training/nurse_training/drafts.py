@@ -7,7 +7,6 @@ What is seen in fewer than `MIN_COUNT` places is left out, so that no rare wordi
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from nurse_lsp.drafts import FILE, TABLE_ORDER
 from nurse_lsp.models import tokenizer_file
 from nurse_training.noteevents import written_aside
+from nurse_training.prepare import read_prepared
 
 LENGTH = 6
 """Tokens that follow at most."""
@@ -23,6 +23,8 @@ MIN_COUNT = 20
 MIN_SHARE = 0.5
 """Of the places where the two tokens stand, the share in which the same third follows."""
 MAX_ROWS = 20_000
+MAX_TOKENS = 2**26
+"""Of the training text at most so much is counted: what is nearly certain shows in half a gigabyte of ids too."""
 
 Ids = NDArray[np.int64]
 
@@ -38,15 +40,14 @@ def write_drafts(folder: Path, prepared: Path) -> dict[str, object]:
         DraftsError: no checkpoint, no prepared folder, or one with another tokenizer.
     """
     try:
-        rows = np.load(prepared / "train.npy", mmap_mode="r")
-        manifest = json.loads((prepared / "manifest.json").read_text("utf-8"))
+        data = read_prepared(prepared)
     except (OSError, ValueError) as error:
         raise DraftsError(f"{prepared}: no prepared folder ({type(error).__name__}). Make one: nurse-train prepare") from error
     if not tokenizer_file(folder).exists():
         raise DraftsError(f"{folder}: no checkpoint, for it has no tokenizer.json.")
     if (prepared / "tokenizer.json").read_bytes() != tokenizer_file(folder).read_bytes():
-        raise DraftsError(f"{prepared}: prepared with another tokenizer than that of {folder} (block size {manifest.get('block_size')}).")
-    table = draft_table(np.asarray(rows).reshape(-1).astype(np.int64))
+        raise DraftsError(f"{prepared}: prepared with another tokenizer than that of {folder} (block size {data.manifest['block_size']}).")
+    table = draft_table(data.rows("train").stream(MAX_TOKENS)[0])
     with written_aside(folder / FILE) as aside, aside.open("wb") as file:
         np.save(file, table)
     return {"file": str(folder / FILE), "rows": len(table)}

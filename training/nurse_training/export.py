@@ -208,6 +208,9 @@ def _load(folder: Path, exact: bool) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    from nurse_lsp.architectures import register
+
+    register()  # so that a family without a graph is named as one
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     adapter = (folder / "adapter_config.json").exists()
     source = adapter_base(folder) if adapter else folder

@@ -19,10 +19,11 @@ from tokenizers import Tokenizer
 from nurse_lsp.mixture import PARTS, Weights, fit_weights, observed
 from nurse_lsp.ngram import FILE, Counts, NGram, count_ngrams
 from nurse_lsp.note import BEGIN, END, training_text
-from nurse_training.card import write_json
+from nurse_training.card import SYNTHETIC, write_json
 from nurse_training.export import graph_logits, open_graph
 from nurse_training.noteevents import Note, written_aside
 from nurse_training.prepare import Prepared, token_id
+from nurse_training.shards import Ids
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -36,10 +37,6 @@ note have seen before, and were fitted on the same validation notes. Bits per by
 brought {network_share:.0%}, the 5-gram {ngram_share:.0%}, the note {note_share:.0%}. `nurse-eval score --parts network,ngram`
 measures with parts left out.
 """
-
-SYNTHETIC = "nurse-train synth"
-"""What a manifest says of notes that are nobody's."""
-Rows = np.ndarray[tuple[int, int], np.dtype[np.uint16]]
 
 
 class GraphNetwork:
@@ -81,10 +78,8 @@ def count_notes(tokenizer: Tokenizer, notes: Iterable[Note], words: Sequence[str
 def count_rows(prepared: Prepared) -> Counts:
     """Counts the n-grams of a prepared folder's training rows."""
     tokenizer = Tokenizer.from_file(str(prepared.folder / "tokenizer.json"))
-    rows = prepared.rows("train").astype(np.int64)
-    starts = rows == token_id(tokenizer, BEGIN)
-    starts[:, :1] = True
-    return count_ngrams(rows.reshape(-1), starts.reshape(-1), token_id(tokenizer, END), tokenizer.get_vocab_size())
+    stream, starts = prepared.rows("train").stream()
+    return count_ngrams(stream, starts, token_id(tokenizer, END), tokenizer.get_vocab_size())
 
 
 def add_mixture(folder: Path, prepared: Prepared) -> dict[str, float]:
@@ -118,9 +113,9 @@ def add_mixture(folder: Path, prepared: Prepared) -> dict[str, float]:
     return scores
 
 
-def notes_of(rows: Rows, begin: int, end: int) -> Iterator[list[int]]:
+def notes_of(rows: Iterable[Ids], begin: int, end: int) -> Iterator[list[int]]:
     """Token ids of the whole notes in packed rows, `BEGIN` and `END` included; pieces of longer notes are left out."""
-    for row in rows.tolist():
+    for row in (ids.tolist() for ids in rows):
         for start in (index for index, token in enumerate(row) if token == begin):
             if end in row[start:]:
                 yield row[start : row.index(end, start) + 1]

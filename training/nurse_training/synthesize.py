@@ -19,6 +19,8 @@ from nurse_training.phrasebank import PhraseBank, Statement, WholeNote
 from nurse_training.style import Nurse, make_nurse, write
 from nurse_training.writer import Draft, NoteWriter, Pool
 
+SOURCE = "nurse-train synth"
+"""What files say of where these notes come from: they are nobody's."""
 SHARES = ("train", "validation", "held-out")
 FIRST_SUBJECT = {"train": 10_000, "validation": 800_000, "held-out": 900_000}
 """Subjects of the shares never meet, so files of different shares may be joined."""

@@ -1,7 +1,8 @@
 """Recipe and prepared data to a checkpoint folder, with transformers' own Trainer.
 
 In: a `Recipe`, a `Prepared` folder, the folder to write. Out: in that folder the checkpoint (`model.safetensors` in bf16, config,
-tokenizer, `nurse.json`, `README.md`), and under `run/` what the run needs to go on: Trainer checkpoints, `log.jsonl`, `recipe.json`.
+tokenizer, `nurse.json`, `README.md`), and under `run/` what the run needs to go on: Trainer checkpoints, `recipe.json`, `log.jsonl`; and
+`loss.png`, its picture.
 The same command goes on from the last checkpoint. Ctrl-C saves and stops; a file `run/FINISH` lets the learning rate run out
 within a few steps and ends the run with a finished checkpoint.
 """
@@ -10,39 +11,32 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset
-from transformers import (
-    EarlyStoppingCallback,
-    LlamaConfig,
-    LlamaForCausalLM,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from torch.utils.data import Dataset, Sampler, Subset
+from transformers import AutoModelForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from nurse_lsp.models import tokenizer_file
-from nurse_lsp.note import BEGIN, END
+from nurse_training.adapters import is_adapted, merged
+from nurse_training.bases import FAMILIES, model_type
+from nurse_training.curve import draw_curve
 from nurse_training.noteevents import written_aside
 from nurse_training.optimizer import make_optimizer
-from nurse_training.prepare import Prepared, token_id
+from nurse_training.prepare import Prepared
+from nurse_training.processes import is_main, processes
 from nurse_training.recipe import Recipe, as_dict
+from nurse_training.rows import IGNORED, PackedRows, PaddedRows, Padding, Row, RowsByLength
+from nurse_training.schedule import LOG, GradientGuard, Patience, RunClock, Schedule
+from nurse_training.starts import bf16_here, first_model
 
-IGNORED = -100
 FREE_TO_CHANGE = frozenset({"torch_compile", "max_steps", "max_seconds", "early_stopping_patience"})
 """Settings that a run may be resumed with other values of."""
 
@@ -51,112 +45,8 @@ class Interrupted(RuntimeError):
     """Ctrl-C: the state is saved, the checkpoint folder is not written."""
 
 
-class PackedRows(Dataset[dict[str, torch.Tensor]]):
-    """Rows of packed notes as `input_ids`, `labels` and `position_ids`, each `(block_size,)`.
-
-    Positions start anew at each BEGIN, by which transformers keeps the notes of a row from seeing each other (only without a cache:
-    the Trainer sets `use_cache` to False). Nothing is learned
-    at BEGIN (what follows the end of another note is chance) nor in the filling after the last END.
-    """
-
-    def __init__(
-        self, rows: np.ndarray[tuple[int, int], np.dtype[np.uint16]], begin: int, end: int, noise: float = 0.0, size: int = 0
-    ) -> None:
-        self.rows, self.begin, self.end, self.noise, self.size = rows, begin, end, noise, size
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        ids = torch.from_numpy(np.asarray(self.rows[index], dtype=np.int64))
-        starts = (ids == self.begin).nonzero().flatten()
-        positions = torch.arange(len(ids))
-        first = torch.zeros(len(ids), dtype=torch.long)
-        first[starts] = starts
-        positions = positions - torch.cummax(first, 0).values
-        labels = ids.clone()
-        labels[ids == self.begin] = IGNORED
-        text = (ids != self.end).nonzero().flatten()
-        filled = int(text[-1]) + 2 if len(text) else 0
-        labels[filled:] = IGNORED
-        return {"input_ids": self._noised(ids, index), "labels": labels, "position_ids": positions}
-
-    def _noised(self, ids: torch.Tensor, index: int) -> torch.Tensor:
-        """Some inputs replaced by random tokens; what is to be predicted stays. Drawn by row, so that a resumed run sees the same."""
-        if not self.noise:
-            return ids
-        chance = torch.Generator().manual_seed(index)
-        replaced = (torch.rand(len(ids), generator=chance) < self.noise) & (ids != self.begin) & (ids != self.end)
-        return torch.where(replaced, torch.randint(self.size, ids.shape, generator=chance), ids)
-
-
-@dataclass
-class Schedule:
-    """Learning-rate factor: linear warm-up, then a cosine to a twentieth, over steps or over the time budget, whichever is further on."""
-
-    warmup: int
-    steps: int
-    max_seconds: float
-    elapsed: float = 0.0
-    """Seconds trained so far, those before a resume included."""
-    winding_from: int = -1
-    """Step at which the run was asked to finish, or -1."""
-    winding: int = 1
-    """Steps over which the factor then falls to nothing."""
-
-    def __call__(self, step: int) -> float:
-        """The factor at a step."""
-        progress = max(step / max(1, self.steps), self.elapsed / self.max_seconds if self.max_seconds else 0.0)
-        factor = min(1.0, (step + 1) / max(1, self.warmup)) * (0.05 + 0.475 * (1 + math.cos(math.pi * min(1.0, progress))))
-        if self.winding_from >= 0:
-            factor *= max(0.0, 1 - (step - self.winding_from) / self.winding)
-        return factor
-
-
-class RunClock(TrainerCallback):
-    """Keeps the budget, listens for Ctrl-C and for `FINISH`, and writes the log."""
-
-    def __init__(self, schedule: Schedule, folder: Path, say: Callable[[str], None]) -> None:
-        self.schedule, self.folder, self.say = schedule, folder, say
-        self.interrupted = False
-        self.last = time.monotonic()
-        self.budget = (schedule.steps, schedule.max_seconds)
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """The clock starts with the first step, not with the import; a resumed schedule keeps its time but takes this run's budget."""
-        self.last = time.monotonic()
-        self.schedule.steps, self.schedule.max_seconds = self.budget
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Ends the run where the budget, a signal or the file asks for it."""
-        now = time.monotonic()
-        self.schedule.elapsed += now - self.last
-        self.last = now
-        schedule, step = self.schedule, state.global_step
-        if schedule.winding_from < 0 and (self.folder / "FINISH").exists():
-            schedule.winding_from, schedule.winding = step, max(20, step // 12)
-        over_time = bool(schedule.max_seconds) and schedule.elapsed >= schedule.max_seconds
-        wound_down = 0 <= schedule.winding_from <= step - schedule.winding
-        if over_time or wound_down or self.interrupted:
-            control.should_training_stop = True
-            control.should_save = True
-            control.should_evaluate = not self.interrupted
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: object
-    ) -> None:
-        """One JSON line a log event."""
-        entry = {"step": state.global_step, "seconds": round(self.schedule.elapsed, 1), **(logs or {})}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as out:
-            out.write(json.dumps(entry) + "\n")
-        shown = {key: round(value, 4) for key, value in entry.items() if key in ("loss", "eval_loss", "learning_rate")}
-        self.say(
-            f"step {state.global_step}/{state.max_steps} {int(self.schedule.elapsed)} s " + " ".join(f"{k} {v}" for k, v in shown.items())
-        )
-
-
 class ScheduledTrainer(Trainer):
-    """The Trainer with a learning rate that can follow the clock."""
+    """The Trainer with a learning rate that can follow the clock, and rows of like length together where the recipe wants it."""
 
     schedule: Schedule
     recipe: Recipe
@@ -178,27 +68,21 @@ class ScheduledTrainer(Trainer):
             self.lr_scheduler = LambdaLR(optimizer, self.schedule)
         return self.lr_scheduler
 
-
-def model_config(recipe: Recipe, tokenizer: Tokenizer) -> LlamaConfig:
-    """The network's shape."""
-    model = recipe.model
-    return LlamaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=model.hidden_size,
-        num_hidden_layers=model.num_hidden_layers,
-        num_attention_heads=model.num_attention_heads,
-        num_key_value_heads=model.num_key_value_heads,
-        intermediate_size=model.intermediate_size,
-        max_position_embeddings=recipe.data.block_size,
-        tie_word_embeddings=True,
-        bos_token_id=token_id(tokenizer, BEGIN),
-        eos_token_id=token_id(tokenizer, END),
-        pad_token_id=None,
-    )
+    def _get_train_sampler(self, train_dataset: Dataset[Row] | None = None) -> Sampler[int] | None:
+        """By length, drawn by seed and epoch: the Trainer's own draws from the global generator, and a resumed run would draw another."""
+        rows, train = train_dataset or self.train_dataset, self.recipe.train
+        if train.group_by_length and isinstance(rows, PaddedRows):
+            return RowsByLength(rows.lengths(), train.per_device_train_batch_size, train.seed)
+        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+        return sampler
 
 
-def training_arguments(recipe: Recipe, folder: Path, steps: int) -> TrainingArguments:
-    """The recipe in the Trainer's words; nothing is reported to anybody."""
+def training_arguments(recipe: Recipe, folder: Path, steps: int, evaluated: bool = True) -> TrainingArguments:
+    """The recipe in the Trainer's words; nothing is reported to anybody.
+
+    Args:
+        evaluated: whether there are validation rows to choose the best checkpoint by; else the last one is kept.
+    """
     train = recipe.train
     return TrainingArguments(
         output_dir=str(folder),
@@ -210,16 +94,18 @@ def training_arguments(recipe: Recipe, folder: Path, steps: int) -> TrainingArgu
         per_device_eval_batch_size=train.per_device_train_batch_size,
         gradient_accumulation_steps=train.gradient_accumulation_steps,
         max_steps=steps,
-        bf16=train.bf16,
+        bf16=train.bf16 and bf16_here(),
+        activation_checkpointing=train.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
         torch_compile=train.torch_compile,
         use_cpu=not torch.cuda.is_available(),
-        eval_strategy="steps",
+        eval_strategy="steps" if evaluated else "no",
         eval_steps=train.eval_steps,
         save_strategy="steps",
         save_steps=train.save_steps,
         save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
+        load_best_model_at_end=evaluated,
+        metric_for_best_model="eval_loss" if evaluated else None,
         greater_is_better=False,
         logging_steps=min(10, train.eval_steps),
         logging_first_step=True,
@@ -227,20 +113,24 @@ def training_arguments(recipe: Recipe, folder: Path, steps: int) -> TrainingArgu
         disable_tqdm=True,
         dataloader_num_workers=0,
         dataloader_drop_last=True,
+        ddp_find_unused_parameters=False,
         seed=train.seed,
         data_seed=train.seed,
         remove_unused_columns=False,
     )
 
 
-def check_resumed(recipe: Recipe, folder: Path) -> None:
-    """Stops where `folder` holds a run of another recipe.
+def check_resumed(recipe: Recipe, folder: Path, fingerprint: str = "") -> None:
+    """Stops where `folder` holds a run of another recipe, or on other data.
+
+    Args:
+        fingerprint: of the prepared data.
 
     Raises:
         ValueError: names the settings that differ.
     """
     path = folder / "recipe.json"
-    now = as_dict(recipe)
+    now = {**as_dict(recipe), "run": {"base": recipe.base, "data_fingerprint": fingerprint}}
     if path.exists():
         then = json.loads(path.read_text("utf-8"))
         differing = [
@@ -252,8 +142,9 @@ def check_resumed(recipe: Recipe, folder: Path) -> None:
         ]
         if differing:
             raise ValueError(f"{folder} holds a run with other settings ({', '.join(differing)}). Name another --out, or remove it.")
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
+    if is_main():
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
 
 
 def planned_steps(recipe: Recipe, rows: int) -> int:
@@ -261,76 +152,150 @@ def planned_steps(recipe: Recipe, rows: int) -> int:
     train = recipe.train
     if train.max_steps > 0:
         return train.max_steps
-    return max(1, int(train.num_train_epochs * rows / (train.per_device_train_batch_size * train.gradient_accumulation_steps)))
-
-
-def _first_weights(recipe: Recipe, tokenizer: Tokenizer, data: Path, start_from: Path | None) -> LlamaForCausalLM:
-    """Random weights of the recipe's shape, or those of a checkpoint."""
-    config = model_config(recipe, tokenizer)
-    if start_from is None:
-        return LlamaForCausalLM(config)
-    model = LlamaForCausalLM.from_pretrained(str(start_from), dtype=torch.float32, local_files_only=True)
-    shape = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")
-    differing = [f"{name} {getattr(model.config, name)}" for name in shape if getattr(model.config, name) != getattr(config, name)]
-    if tokenizer_file(start_from).read_bytes() != tokenizer_file(data).read_bytes():
-        raise ValueError(f"{data} was prepared with another tokenizer than that of {start_from}: leave --data out, or prepare it anew.")
-    if differing:
-        raise ValueError(f"{start_from} has another shape than the recipe: {', '.join(differing)}.")
-    return model
+    rows_a_step = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes()
+    return max(1, int(train.num_train_epochs * rows / rows_a_step))
 
 
 def run(
-    recipe: Recipe, prepared: Prepared, out: Path, say: Callable[[str], None] = print, start_from: Path | None = None
-) -> tuple[LlamaForCausalLM, dict[str, float]]:
-    """Trains, or goes on training; returns the best model and its scores on the validation notes.
+    recipe: Recipe,
+    prepared: Prepared,
+    out: Path,
+    say: Callable[[str], None] = print,
+    start_from: Path | None = None,
+    base: Path | None = None,
+) -> tuple[PreTrainedModel, dict[str, float]]:
+    """Trains, or goes on training; returns the best model and its scores on the validation notes, in each process of the run.
 
     Args:
         start_from: a checkpoint whose weights the run begins with; None begins with random ones.
+        base: folder of the recipe's base model, where it has one.
 
     Raises:
         Interrupted: Ctrl-C; the same command goes on.
-        ValueError: `out` holds a run of another recipe, or `start_from` has another shape.
+        DeadGradient: an adapter would learn nothing.
+        ValueError: `out` holds a run of another recipe, or `start_from`, the base or the data do not fit the recipe.
     """
     folder = out / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    check_resumed(recipe, folder)
+    check_resumed(recipe, folder, str(prepared.manifest["fingerprint"]))
     tokenizer = Tokenizer.from_file(str(prepared.folder / "tokenizer.json"))
-    begin, end = token_id(tokenizer, BEGIN), token_id(tokenizer, END)
-    noise, size = recipe.train.input_noise, tokenizer.get_vocab_size()
-    train_rows = PackedRows(prepared.rows("train"), begin, end, noise, size)
-    validation_rows = PackedRows(prepared.rows("validation"), begin, end)
+    check_packing(recipe, prepared, base)
+    train_rows, validation_rows = (dataset(recipe, prepared, split) for split in ("train", "validation"))
     steps = planned_steps(recipe, len(train_rows))
-    warmup = recipe.train.warmup_steps
-    schedule = Schedule(int(warmup if warmup >= 1 else warmup * steps), steps, recipe.train.max_seconds)
-    torch.manual_seed(recipe.train.seed)
+    train = recipe.train
+    warmup = int(train.warmup_steps if train.warmup_steps >= 1 else train.warmup_steps * steps)
+    schedule = Schedule(warmup, steps, train.max_seconds, train.lr_scheduler_type)
+    torch.manual_seed(train.seed)
     clock = RunClock(schedule, folder, say)
-    patience = recipe.train.early_stopping_patience
+    model = first_model(recipe, tokenizer, prepared.folder, base, start_from)
+    evaluated = len(validation_rows) > 0
+    if is_adapted(model) and os.environ.get("ACCELERATE_USE_FSDP", "false") == "true":
+        raise ValueError("FSDP spreads models that are trained whole: add method=full, or launch an adapter's run with ddp.yaml.")
+    patience = train.early_stopping_patience if evaluated else 0
+    collator = padding(recipe, prepared)
     trainer = ScheduledTrainer(
-        model=_first_weights(recipe, tokenizer, prepared.folder, start_from),
-        args=training_arguments(recipe, folder, steps),
+        model=model,
+        args=training_arguments(recipe, folder, steps, evaluated),
         train_dataset=train_rows,
-        eval_dataset=validation_rows,
-        callbacks=[clock, *([EarlyStoppingCallback(patience)] if patience else [])],
+        eval_dataset=some_of(validation_rows, train.eval_rows) if evaluated else None,
+        data_collator=collator,
+        callbacks=[clock, *([Patience(patience)] if patience else []), *([GradientGuard()] if is_adapted(model) else [])],
     )
     trainer.schedule, trainer.recipe = schedule, recipe
     trainer.remove_callback(PrinterCallback)
     _train_until_told(trainer, clock, folder, say)
-    model: LlamaForCausalLM = trainer.model  # type: ignore[assignment]
+    best: PreTrainedModel = trainer.model_wrapped if trainer.is_fsdp_enabled else trainer.model  # type: ignore[assignment]
     counts = prepared.manifest["counts"]
     assert isinstance(counts, dict)
-    return model, validation_scores(model, validation_rows, int(counts["validation"]["bytes"]))
+    if not is_adapted(best) and not trainer.is_fsdp_enabled:
+        best.float()  # type: ignore[no-untyped-call]
+    size, batch_size = int(counts["validation"]["bytes"]), train.per_device_train_batch_size
+    scores = validation_scores(best, validation_rows, size, batch_size, collator) if evaluated else {}
+    if trainer.is_fsdp_enabled:
+        best = gathered(trainer)
+    return (merged(best) if is_adapted(best) and train.merge_adapter else best), scores
+
+
+def gathered(trainer: ScheduledTrainer) -> PreTrainedModel:
+    """The model whole, on the CPU of the main process, from the parts that FSDP left in each; the others get an empty one.
+
+    Every process has to come here: the parts are sent.
+    """
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    assert isinstance(trainer.model, PreTrainedModel)
+    config = trainer.model.config
+    with torch.device("cpu" if is_main() else "meta"):
+        whole: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    if is_main():
+        whole.load_state_dict(state)
+        whole.tie_weights()
+    return whole
+
+
+def dataset(recipe: Recipe, prepared: Prepared, split: str) -> PackedRows | PaddedRows:
+    """A split's rows as the recipe's method reads them."""
+    train, rows = recipe.train, prepared.rows(split)
+    begin, end = (int(str(prepared.manifest[name])) for name in ("begin_id", "end_id"))
+    if not packed(prepared):
+        return PaddedRows(rows, end, train.learn_end)
+    noise = train.input_noise if split == "train" else 0.0
+    size = int(str(prepared.manifest["vocab_size"]))
+    starts = None if recipe.base == "none" else rows.starts  # `mini` was trained with a note's later pieces seeing what stands before them
+    return PackedRows(rows, begin, end, noise, size, train.learn_end, starts)
+
+
+def some_of(rows: PackedRows | PaddedRows, most: int) -> Dataset[Row]:
+    """Rows at most, spread evenly; 0 takes all."""
+    if most <= 0 or len(rows) <= most:
+        return rows
+    return Subset(rows, [index * len(rows) // most for index in range(most)])
+
+
+def padding(recipe: Recipe, prepared: Prepared) -> Padding | None:
+    """What puts padded rows into a batch; None for packed ones, which need nothing."""
+    if packed(prepared):
+        return None
+    return Padding(int(str(prepared.manifest["end_id"])), recipe.data.block_size if recipe.train.pad_to_block else 0)
+
+
+def packed(prepared: Prepared) -> bool:
+    """Whether a row holds many notes."""
+    return prepared.manifest.get("packing", "pack") == "pack"
+
+
+def check_packing(recipe: Recipe, prepared: Prepared, base: Path | None) -> None:
+    """Stops where the notes of a packed row would see each other, or where there are fewer rows than a batch has.
+
+    Raises:
+        ValueError: says what to change.
+    """
+    if base is not None and packed(prepared):
+        family = model_type(base)
+        if family in FAMILIES and not FAMILIES[family].packs:
+            raise ValueError(f"{prepared.folder} is packed, and {family} models see from one note into the next: prepare with packing=pad.")
+    rows, batch = len(prepared.rows("train")), recipe.train.per_device_train_batch_size
+    if rows < batch:
+        raise ValueError(f"{prepared.folder} has {rows} training rows, fewer than one batch: per_device_train_batch_size={max(1, rows)}.")
 
 
 def finished_steps(folder: Path) -> int:
     """Steps of the last whole checkpoint of a run."""
-    whole = folder.glob("checkpoint-*/trainer_state.json")  # written last: a checkpoint cut off by a kill has none
-    return max((int(path.parent.name.rsplit("-", 1)[1]) for path in whole), default=0)
+    steps = [int(path.parent.name.rsplit("-", 1)[1]) for path in folder.glob("checkpoint-*/trainer_state.json") if _is_whole(path)]
+    return max(steps, default=0)
+
+
+def _is_whole(state: Path) -> bool:
+    """Whether a checkpoint's state, the last of its files to be written, was written to its end: a kill may cut it off."""
+    try:
+        return isinstance(json.loads(state.read_text("utf-8")), dict)
+    except ValueError:
+        return False
 
 
 def _train_until_told(trainer: ScheduledTrainer, clock: RunClock, folder: Path, say: Callable[[str], None]) -> None:
     step = finished_steps(folder)
     last = str(folder / f"checkpoint-{step}") if step else None
-    if last:
+    if last and is_main():
         say(f"going on from {last}")
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -342,18 +307,30 @@ def _train_until_told(trainer: ScheduledTrainer, clock: RunClock, folder: Path, 
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+        if is_main():
+            draw_curve(folder / LOG)
     if clock.interrupted:
         raise Interrupted(f"Saved at step {trainer.state.global_step} in {folder}. The same command goes on from there.")
 
 
 @torch.no_grad()
-def validation_scores(model: LlamaForCausalLM, rows: PackedRows, size: int) -> dict[str, float]:
-    """Mean loss in nats a token, and bits per byte: the sum of losses over ln 2 and the bytes of the notes' normalised text."""
-    model.eval().float()  # type: ignore[no-untyped-call]
+def validation_scores(
+    model: PreTrainedModel, rows: PackedRows | PaddedRows, size: int, batch_size: int = 8, collator: Padding | None = None
+) -> dict[str, float]:
+    """Mean loss in nats a token, and bits per byte: the sum of losses over ln 2 and the bytes of the notes' normalised text.
+
+    Args:
+        size: bytes of the notes.
+        batch_size: rows in one pass: as many as training had room for.
+        collator: what puts padded rows together.
+    """
+    model.eval()  # type: ignore[no-untyped-call]
+    device = next(model.parameters()).device
     total, tokens = 0.0, 0
-    for start in range(0, len(rows), 8):
-        items = [rows[index] for index in range(start, min(start + 8, len(rows)))]
-        batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    for start in range(0, len(rows), batch_size):
+        items = [rows[index] for index in range(start, min(start + batch_size, len(rows)))]
+        batch = collator(items) if collator else {key: torch.stack([item[key] for item in items]) for key in items[0]}
+        batch = {key: value.to(device) for key, value in batch.items()}
         labels = batch.pop("labels")
         logits = model(**batch, use_cache=False).logits[:, :-1].float()
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum")

@@ -1,0 +1,1 @@
+"""One file a command of `nurse-train`; `shared.py` holds what they share."""
