@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from nurse_evaluation.data import DataError, EvalNote, fingerprint, read_data
+from nurse_evaluation.data import DataError, EvalNote, fingerprint, prepared_rows, read_data
 from nurse_lsp.models import resolve, tokenizer_file
 from nurse_lsp.ngram import FILE, Counts, count_ngrams
 from nurse_lsp.note import BEGIN, END, training_text
@@ -83,12 +83,14 @@ def _prepared_corpus(folder: Path, model: str) -> Corpus:
     path = folder / "tokenizer.json"
     if model and _sha256(tokenizer_file(resolve(model))) != _sha256(path):
         raise DataError(f"{folder} was prepared with another tokenizer than that of '{model}'. Leave --model out, or give notes as text.")
-    begin, end, size = _ids(Tokenizer.from_file(str(path)))
-    rows = np.load(folder / "train.npy").astype(np.int64)
-    starts = rows == begin
-    starts[:, :1] = True
+    _, end, size = _ids(Tokenizer.from_file(str(path)))
+    rows = list(prepared_rows(folder, "train"))
+    stream = np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in rows)])
+    starts = np.zeros(len(stream), np.bool_)
+    for place, (_, own) in zip(np.cumsum([0, *(len(ids) for ids, _ in rows[:-1])]), rows, strict=True):
+        starts[place + own] = True
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    return Corpus(rows.reshape(-1), starts.reshape(-1), path, end, size, str(manifest.get("fingerprint", "")))
+    return Corpus(stream, starts, path, end, size, str(manifest.get("fingerprint", "")))
 
 
 def _notes_corpus(data: Path, model: str) -> Corpus:

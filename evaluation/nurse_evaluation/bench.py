@@ -10,11 +10,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from nurse_evaluation.data import EvalNote
 from nurse_evaluation.typist import cpu_seconds, figures, rss_mb, start_server, type_notes
 from nurse_lsp.client import Client, ServerGone, server_command
 from nurse_lsp.models import resolve
+from nurse_lsp.runtime_onnx import physical_cores
 
 URI = "untitled:bench.note"
 SETTLE_S = 0.5
@@ -122,7 +124,14 @@ def _passes(client: Client) -> int:
 
 
 def measure_replay(
-    model: str, notes: Sequence[EvalNote], keys: int, speed: float, places: int, threads: int, tick: Callable[[int], None]
+    model: str,
+    notes: Sequence[EvalNote],
+    keys: int,
+    speed: float,
+    places: int,
+    threads: int,
+    tick: Callable[[int], None],
+    peer: tuple[Path, str] | None = None,
 ) -> dict[str, object]:
     """Notes typed into the real server, and the baseline at `places` of their keys in the same run; 0 leaves it out.
 
@@ -134,9 +143,10 @@ def measure_replay(
         places: of the baseline.
         threads: of the server's model; 0 leaves the choice to it.
         tick: told how many keys are done.
+        peer: a GGUF file of the model and an interpreter with llama-cpp-python: all keys of the notes there too, in the same run.
 
     Raises:
-        ServerGone: the server ended or served nothing.
+        ServerGone: the server or the peer ended or served nothing.
         ModelError: the baseline cannot be run.
     """
     client = start_server(model, threads)
@@ -148,4 +158,8 @@ def measure_replay(
         from nurse_evaluation.scratch import replay_from_scratch
 
         measured["baseline"] = replay_from_scratch(resolve(model), notes, places, lambda: tick(1))
+    if peer:
+        from nurse_evaluation.peer import replay_peer
+
+        measured["peer"] = replay_peer(resolve(model), *peer, notes, threads or physical_cores(), lambda: tick(1))
     return measured

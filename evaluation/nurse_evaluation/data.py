@@ -8,13 +8,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nurse_lsp.note import BEGIN, END
+from nurse_lsp.vocabulary import begin_and_end
 
 PREPARED_SPLITS = ("test", "validation")
 """Splits of a prepared folder that may be measured on, in this order; the first that holds a row is read."""
@@ -22,6 +23,15 @@ PREPARED_SPLITS = ("test", "validation")
 
 class DataError(Exception):
     """Notes cannot be read; the message names the file and line, never what stands in it."""
+
+
+OPEN_SOURCES = {
+    "babylonhealth/primock57": "open notes on mock patients (CC BY 4.0)",
+    "wyim/aci-bench": "open notes of role-played visits (CC BY 4.0)",
+    "abachaa/MTS-Dialog": "open note sections (CC BY 4.0)",
+    "nurse-train synth": "synthetic notes",
+}
+"""Where notes may come from that are nobody's: what a row's `source`, or a prepared folder's, begins with."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ def read_data(path: Path, notes: int = 0) -> list[EvalNote]:
         DataError: it is none of these, or holds no note.
     """
     if (path / "manifest.json").exists():
-        found = list(_prepared(path))
+        found = list(prepared_notes(path))
     elif path.is_dir():
         found = [EvalNote(file.read_text("utf-8"), file.stem) for file in sorted(path.glob("*.note"))]
     elif path.exists():
@@ -55,6 +65,21 @@ def read_data(path: Path, notes: int = 0) -> list[EvalNote]:
     if not found:
         raise DataError(f"{path}: no notes in it. Give a JSONL file with `text`, a folder of .note files or a prepared folder.")
     return found if notes <= 0 or notes >= len(found) else [found[index * len(found) // notes] for index in range(notes)]
+
+
+def origin(path: Path) -> str:
+    """What kind of notes these are, where every one of them says that it comes from one of `OPEN_SOURCES`; empty for all others, which may
+    be somebody's."""
+    manifest = path / "manifest.json"
+    if manifest.exists():
+        sources = {str(json.loads(manifest.read_text("utf-8")).get("source") or "")}
+    elif path.is_file():
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            sources = {str(json.loads(line).get("source") or "") for line in lines if line.strip()}
+    else:
+        sources = set()
+    kinds = {next((kind for known, kind in OPEN_SOURCES.items() if source.startswith(known)), "") for source in sources}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def fingerprint(notes: Iterable[EvalNote]) -> str:
@@ -84,26 +109,60 @@ def _note_of(row: dict[str, object], fallback: str) -> EvalNote:
     return EvalNote(text, str(row.get("subject_id") or row.get("id") or fallback))
 
 
-def _prepared(folder: Path) -> Iterator[EvalNote]:
-    """Notes of a prepared folder, decoded. It names no patients, so each note is a group of its own."""
+def prepared_rows(folder: Path, split: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The rows of a prepared folder's split: token ids (n,), and the places where a note or a piece of one starts.
+
+    Raises:
+        DataError: its rows cannot be read.
+    """
+    import pyarrow as pa
+
+    paths = sorted((folder / split).glob("data-*.arrow"))
+    if not paths:
+        raise DataError(f"{folder / split}: no rows in it. Prepare the notes again: nurse-train prepare NOTES --out {folder}")
+    for path in paths:
+        try:
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+                for batch in stream:
+                    for ids, starts in zip(batch.column("input_ids"), batch.column("starts"), strict=True):
+                        yield ids.values.to_numpy().astype(np.int64), starts.values.to_numpy().astype(np.int64)
+        except pa.ArrowException as error:
+            raise DataError(f"{path}: not an Arrow file, or cut off ({type(error).__name__})") from error
+
+
+def prepared_notes(folder: Path, splits: Sequence[str] = PREPARED_SPLITS, pieces: bool = False) -> Iterator[EvalNote]:
+    """Notes of a prepared folder, decoded, one by one. It names no patients, so each note is a group of its own.
+
+    Args:
+        folder: the prepared folder.
+        splits: of these the first that holds a note is read.
+        pieces: whether the pieces of notes that are longer than a row come too, each by itself.
+
+    Raises:
+        DataError: its rows cannot be read, or do not say where a note begins.
+    """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    begin, end = tokenizer.token_to_id(BEGIN), tokenizer.token_to_id(END)
+    begin, end = begin_and_end(tokenizer)
     if begin is None or end is None:
-        raise DataError(f"{folder / 'tokenizer.json'}: no {BEGIN} or {END} in it, so its rows cannot be told apart into notes")
-    for split in PREPARED_SPLITS:
-        rows = np.load(folder / f"{split}.npy")
-        for number, ids in enumerate(_notes_in(rows, begin, end)):
-            yield EvalNote(tokenizer.decode(ids, skip_special_tokens=False), f"{split} {number}")
-        if len(rows):
+        raise DataError(f"{folder / 'tokenizer.json'}: no token for the beginning or the end of a note, so its rows are no notes")
+    for split in splits:
+        number = -1
+        for row, starts in prepared_rows(folder, split):
+            for ids in _notes_in(row.tolist(), starts.tolist(), begin, end, pieces):
+                number += 1
+                yield EvalNote(tokenizer.decode(ids, skip_special_tokens=False), f"{split} {number}")
+        if number >= 0:
             return
 
 
-def _notes_in(rows: np.ndarray[tuple[int, int], np.dtype[np.uint16]], begin: int, end: int) -> Iterator[list[int]]:
-    """Token ids of the whole notes in packed rows, without `BEGIN` and `END`; pieces of notes longer than a row are left out."""
-    for row in rows.tolist():
-        starts = [index for index, token in enumerate(row) if token == begin]
-        for start in starts:
-            if end in row[start:]:
-                yield row[start + 1 : row.index(end, start)]
+def _notes_in(row: list[int], starts: list[int], begin: int, end: int, pieces: bool) -> Iterator[list[int]]:
+    """Token ids of the notes in a row, without what stands around them: the whole ones, and with `pieces` also what the row cuts."""
+    for start, stop in zip(starts, [*starts[1:], len(row)], strict=True):
+        begun = row[start] == begin
+        ids = row[start + begun : stop]
+        ended = end in ids
+        ids = ids[: ids.index(end)] if ended else ids
+        if ids and (pieces or (begun and ended)):
+            yield ids

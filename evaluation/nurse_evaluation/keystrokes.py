@@ -114,7 +114,7 @@ def _accepted(text: str, cursor: int, rest: str, guarded: bool) -> int | None:
 
 def word_offers(completer: Completer) -> Ask:
     """Offers of one word."""
-    engine = completer.engine
+    engine = completer.local
 
     def ask(text: str, cursor: int) -> Offer:
         context = completer._context(text, cursor)

@@ -7,13 +7,14 @@ engine's windows, its word search and decode; nothing is screened or held back f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nurse_evaluation.cuts import cursor_offsets
 from nurse_evaluation.data import EvalNote
 from nurse_evaluation.intervals import ratio
 from nurse_lsp.completion import Completer
@@ -60,19 +61,10 @@ class NoteScore:
     """(hits, cursors asked) for the next 1 … 10 words."""
 
 
-def score_notes(completer: Completer, notes: Sequence[EvalNote], cursors: int, tick: Callable[[], None]) -> list[NoteScore]:
-    """Scores notes one by one; `tick` is called after each."""
-    scores = []
-    for note in notes:
-        scores.append(score_note(completer, note, cursors))
-        tick()
-    return scores
-
-
 def score_note(completer: Completer, note: EvalNote, cursors: int) -> NoteScore:
     """Bits and exact matches of one note."""
     text = training_text(note.text)
-    nats = negative_log_likelihood(completer.engine, text, completer.settings.context_tokens, completer.settings.max_tokens + ROOM)
+    nats = negative_log_likelihood(completer.local, text, completer.settings.context_tokens, completer.settings.max_tokens + ROOM)
     hits = [0] * WORDS
     asked = [0] * WORDS
     for cursor in cursor_offsets(text, cursors):
@@ -150,17 +142,9 @@ def _nats(logits: NDArray[np.float32], targets: Sequence[int]) -> float:
     return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).sum())
 
 
-def cursor_offsets(text: str, count: int) -> list[int]:
-    """Offsets of `count` word starts spread evenly over a text, the first word's left out; the same for every model."""
-    starts = [index for index in range(1, len(text)) if text[index - 1].isspace() and not text[index].isspace()]
-    if len(starts) <= count:
-        return starts
-    return [starts[(2 * index + 1) * len(starts) // (2 * count)] for index in range(count)]
-
-
 def next_words(completer: Completer, text: str, cursor: int, count: int = WORDS) -> list[str]:
     """The model's next words at a cursor: the likeliest word, then greedy tokens; fewer where it ends the note."""
-    engine = completer.engine
+    engine = completer.local
     context = completer._context(text, cursor)
     words = engine.words(context.ids, context.typed, 1, Limits())
     if not words:

@@ -1,7 +1,7 @@
-"""Types notes key by key into the real server over stdio, as an editor would, and times each answer.
+"""Puts the typist of `habits` before the real server over stdio: types notes key by key, as an editor would, and times each answer.
 
-In: notes and a server. Out: `Replay`: one latency per key, and what the server counted. After each key the ghost is asked for; nothing is
-accepted, so that every key of the note is typed. Where a ghost agrees, the next keys are typed through it.
+In: notes, a habit and a server. Out: `Typed` of each note, or `Replay`: one latency per key, and what the server counted. After each key
+the ghost is asked for. Where it agrees and is not accepted, the next keys are typed through it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nurse_evaluation.data import EvalNote
+from nurse_evaluation.habits import LINE_END, TYPES_ALL, Habit, Typed, type_note
 from nurse_lsp.client import Client, ServerGone, server_command
-
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass
@@ -36,15 +35,20 @@ class Replay:
     peak_rss_mb: float = 0.0
 
 
-def start_server(model: str, threads: int) -> Client:
-    """A server that has its model loaded; 0 threads leave the choice to it.
+def start_server(model: str, threads: int, **settings: int) -> Client:
+    """A server that has its model loaded.
+
+    Args:
+        model: a name or a folder.
+        threads: of the model; 0 leaves the choice to the server.
+        settings: further ones, by their names in an editor.
 
     Raises:
         ServerGone: it ended, or cannot serve the model; says why.
     """
     client = Client(server_command("--model", model, "--stdio"))
     try:
-        client.initialize({"threads": threads})
+        client.initialize({"threads": threads, **settings})
         if problem := client.wait_ready():
             raise ServerGone(problem)
     except ServerGone:
@@ -53,8 +57,49 @@ def start_server(model: str, threads: int) -> Client:
     return client
 
 
+class ServerScreen:
+    """A note that is open in a server: each edit is sent and the ghost behind it awaited, and both together are timed."""
+
+    def __init__(self, client: Client, uri: str, keys_per_s: float = 0) -> None:
+        self.milliseconds: list[float] = []
+        self._client = client
+        self._uri = uri
+        self._text = ""
+        self._pause_s = 1 / keys_per_s if keys_per_s else 0.0
+        self._due = time.perf_counter()
+        client.open(uri, "")
+
+    def edit(self, start: int, end: int, text: str) -> str:
+        """As `habits.Screen.edit`."""
+        if self._pause_s:
+            self._due += self._pause_s
+            time.sleep(max(0.0, self._due - time.perf_counter()))
+        started = time.perf_counter()
+        self._client.replace(self._uri, self._position(start), self._position(end), text)
+        self._text = self._text[:start] + text + self._text[end:]
+        ghost = self._client.ghost(self._uri, *self._position(start + len(text)))
+        self.milliseconds.append((time.perf_counter() - started) * 1000)
+        return ghost
+
+    def close(self) -> None:
+        """Closes the note."""
+        self._client.close(self._uri)
+
+    def _position(self, offset: int) -> tuple[int, int]:
+        return self._text.count("\n", 0, offset), offset - self._text.rfind("\n", 0, offset) - 1
+
+
+def type_into(client: Client, uri: str, note: EvalNote, habit: Habit, keys_per_s: float = 0) -> Typed:
+    """Types one note into a new document of the server, which is closed at its end."""
+    screen = ServerScreen(client, uri, keys_per_s)
+    typed = type_note(note, screen, habit)
+    screen.close()
+    typed.milliseconds = screen.milliseconds
+    return typed
+
+
 def type_notes(client: Client, notes: Sequence[EvalNote], keys_per_s: float, limit: int, tick: Callable[[int], None]) -> Replay:
-    """Types the notes one after the other, each into a note of its own that is closed at its end.
+    """Types every key of the notes one after the other, accepting nothing, and looks at the server meanwhile.
 
     Args:
         client: of a server that serves.
@@ -72,32 +117,18 @@ def type_notes(client: Client, notes: Sequence[EvalNote], keys_per_s: float, lim
             left = limit - len(replay.milliseconds) if limit else len(note.text)
             if left <= 0:
                 break
-            text = _LINE_END.sub("\n", note.text)[:left]
-            _type_note(client, f"untitled:{round_number}-{number}.note", text, keys_per_s, replay)
+            begun = EvalNote(LINE_END.sub("\n", note.text)[:left], note.group)
+            typed = type_into(client, f"untitled:{round_number}-{number}.note", begun, TYPES_ALL, keys_per_s)
+            replay.shown += typed.shown
+            replay.milliseconds += typed.milliseconds
             replay.rss_mb.append((len(replay.milliseconds), rss_mb(pid, "VmRSS")))
-            tick(len(text))
+            tick(typed.characters)
         round_number += 1
     replay.cpu_s = cpu_seconds(pid) - cpu_before
     counted = client.request("nurse/counters", None)
     replay.counters = {str(name): int(value) for name, value in counted.items()} if isinstance(counted, dict) else {}
     replay.peak_rss_mb = rss_mb(pid, "VmHWM")
     return replay
-
-
-def _type_note(client: Client, uri: str, text: str, keys_per_s: float, replay: Replay) -> None:
-    client.open(uri, "")
-    line = character = 0
-    due = time.perf_counter()
-    for key in text:
-        if keys_per_s:
-            due += 1 / keys_per_s
-            time.sleep(max(0.0, due - time.perf_counter()))
-        started = time.perf_counter()
-        client.insert(uri, line, character, key)
-        line, character = (line + 1, 0) if key == "\n" else (line, character + 1)
-        replay.shown += bool(client.ghost(uri, line, character))
-        replay.milliseconds.append((time.perf_counter() - started) * 1000)
-    client.close(uri)
 
 
 def cpu_seconds(pid: int) -> float:

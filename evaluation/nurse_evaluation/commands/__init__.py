@@ -1,0 +1,1 @@
+"""One file a command of `nurse-eval`; `options.py` holds what they share."""
