@@ -85,14 +85,16 @@ def tiny_config(family: str, vocabulary: int, context: int = 256) -> object:
     return transformers.LlamaConfig(head_dim=16, **sizes, **common)
 
 
-def make_checkpoint(folder: Path, family: str = "llama", kind: str = "byte-level", seed: int = 0) -> Path:
-    """Writes a random checkpoint of a family into `folder`."""
+def make_checkpoint(folder: Path, family: str = "llama", kind: str = "byte-level", seed: int = 0, **sizes: int) -> Path:
+    """Writes a random checkpoint of a family into `folder`; `sizes` are fields of its configuration."""
     import torch
     from transformers import AutoModelForCausalLM
 
     tokenizer = train_tokenizer(kind)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(tiny_config(family, tokenizer.get_vocab_size()))
+    config = tiny_config(family, tokenizer.get_vocab_size())
+    config.update(sizes)
+    model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:

@@ -93,7 +93,6 @@ def test_a_damaged_table_is_named(tiny, tmp_path):
 
 
 def test_a_folder_without_a_tokenizer_is_no_checkpoint(tmp_path):
-    np.save(tmp_path / "train.npy", np.zeros((1, 4), np.uint16))
     for name in ("manifest.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}", "utf-8")
     (tmp_path / "empty").mkdir()

@@ -202,7 +202,7 @@ def all_words(bigram: BigramRuntime, engine: Engine, start: int, typed: bytes, d
     """Probability of every word of up to `depth` tokens, given the typed bytes, by looking at all paths."""
     words: dict[bytes, float] = {}
     agreeing = 0.0
-    texts, ends, banned = engine.vocabulary.bytes, engine._ends_word, engine._banned
+    texts, ends, banned = engine.vocabulary.bytes, engine._tokens.end_a_word, engine._tokens.banned
 
     def visit(last: int, text: bytes, weight: float, left: int) -> None:
         nonlocal agreeing
@@ -311,7 +311,7 @@ def test_greedy_is_transformers_generate(tiny):
     for line in LINES[:6]:
         ids = engine.vocabulary.encode(line.strip())
         ours = [step.token for step in engine.greedy(ids, 10, Limits(), lambda written: False)]
-        banned = [[int(token)] for token in np.flatnonzero(engine._banned)]
+        banned = [[int(token)] for token in np.flatnonzero(engine._tokens.banned)]
         generated = model.generate(torch.tensor([ids]), max_new_tokens=10, do_sample=False, bad_words_ids=banned, pad_token_id=0)
         theirs = generated[0, len(ids) :].tolist()
         assert ours == theirs[: len(ours)]

@@ -149,15 +149,31 @@ def test_banned_abbreviations_are_never_suggested(text):
 
 
 @pytest.mark.parametrize(
-    ("before", "text"), [("Given q", "d"), ("Given Q.O", ".D"), ("Given 5.", "0 mg"), ("M", "S"), ("Given ", ".5 mg"), ("5 given .", "5")]
-)
+    ("before", "text"), [("Given q", "d"), ("Given Q.O", ".D"), ("Given 5.", "0 mg"), ("M", "S"), ("Given ", ".5 mg"), ("5 given .", "5"),
+     ("Heparin 900u/", "hr"), ("Heparin 900u/h", "r"), ("in person/", "u"), ("more u", ", no rash"), ("Given 900u", "/hr"),
+     ("DASA ", "U V. No fever."), ("creat .9,", "lor")],
+)  # fmt: skip
 def test_a_banned_abbreviation_is_not_finished_for_the_nurse(before, text):
     assert screen(text, before).text == ""
 
 
 @pytest.mark.parametrize(
     "text",
-    ["U/S done", "u/o adequate", "UA sent", "f/u with PCP", "MSK intact", "quad cane", "Ms aware", "QID", "q shift", "UTI", "mud", "qds"],
+    [
+        "U/S done",
+        "u/o adequate",
+        "UA sent",
+        "f/u with PCP",
+        "w/u begun",
+        "MSK intact",
+        "quad cane",
+        "Ms aware",
+        "QID",
+        "q shift",
+        "UTI",
+        "mud",
+        "qds",
+    ],
 )
 def test_lookalikes_of_banned_abbreviations_are_shown(text):
     assert "abbreviation" not in screen(f"Pt calm, {text}", "").held_back
@@ -260,3 +276,9 @@ def test_a_note_is_read_only_where_it_is_new(monkeypatch):
     for end in ("C", "CV", "CV: stable\n", "CV: stable\nR"):
         screen(" ok", note + end)
     assert guard._piece.cache_info().misses - read <= 6
+
+
+@pytest.mark.parametrize(("before", "text"), [("Neuro: writes, A+O", "2"), ("Incision C/D/I", "xI"), ("A&O", "2 and calm")])
+def test_a_number_is_not_finished_as_a_gas_or_a_mixed_numeral(before, text):
+    assert screen(text, before).text == ""
+    assert screen("O2", "[**Name 2**])").text == "O___"

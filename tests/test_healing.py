@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from nurse_lsp.completion import Completer
 from nurse_lsp.engine import Engine
 from nurse_lsp.limits import Limits
+from nurse_lsp.models import resolve, tokenizer_file
 from nurse_lsp.settings import Settings
 from nurse_lsp.vocabulary import Vocabulary
 from tests.checkpoints import LINES, train_tokenizer
@@ -96,3 +100,33 @@ def test_no_space_is_put_into_a_word_or_doubled(completer, typed):
     for ghost in ghosts:
         assert not (ghost[:1].isspace() and typed[-1:].isspace())
         assert "\n" not in ghost
+
+
+PIECES = st.sampled_from(
+    ["Pt ", "has ", "pneumonia", " ", "  ", "\n", "\t", "\r\n", "-",
+     "'s ", " '", "12", " 1", ".", "\u00e9", "e\u0301 ", "\u0301", "\U0001f600",
+     "<|date|>", " <|da", "te|>", "Resp:", " clear", "q4h ", "\u00a0x", " \u00e9tat", " a", " I'll", "DON'T ", "</s>"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "mini"])
+@settings(deadline=None, max_examples=150)
+@given(known=st.lists(PIECES, max_size=30).map("".join), more=st.lists(PIECES, max_size=5).map("".join))
+def test_a_text_that_goes_on_is_encoded_as_if_it_were_new(kind: str, known: str, more: str) -> None:
+    vocabulary = vocabulary_of(kind)
+    assert vocabulary.encode_on(known, vocabulary.encode(known), known + more) == vocabulary.encode(known + more)
+
+
+def test_only_the_end_of_a_text_that_goes_on_is_encoded(monkeypatch) -> None:
+    vocabulary = vocabulary_of("mini")
+    known = "Pt alert and oriented, lungs clear. " * 20
+    ids = vocabulary.encode(known)
+    asked: list[str] = []
+    monkeypatch.setattr(vocabulary, "encode", lambda text: asked.append(text) or [])
+    vocabulary.encode_on(known, ids, known + "No")
+    assert [text.strip() for text in asked] == ["clear. No"]
+
+
+@cache
+def vocabulary_of(kind: str) -> Vocabulary:
+    return Vocabulary.from_file(tokenizer_file(resolve("mini"))) if kind == "mini" else Vocabulary(tokenizer_of(kind))

@@ -35,6 +35,8 @@ def test_an_answer_is_given_again_and_its_rest_while_it_is_typed():
     assert recalled(memory, "Pt alx") is None
     assert recalled(memory, "Pt alert and calm") is None  # all of it is there: what follows is not known
     assert recalled(memory, "Pt bl" + "ert") is None
+    memory.keep(NOTE, "Pt wa", SETTINGS, Answer("rm,"))
+    assert recalled(memory, "Pt warm") is None  # a comma is no ghost: what follows may be one
     assert recalled(memory, "Pt al", "other") is None
 
 
@@ -71,8 +73,8 @@ def test_other_settings_have_other_answers():
 
 def test_nothing_kept_holds_a_word_of_the_note():
     memory = Memory()
-    memory.keep(NOTE, "Mrs Featherstonehaugh", SETTINGS, Answer(" is calm"))
-    assert "Feather" not in repr(vars(memory))
+    memory.keep(NOTE, "Mrs Ferncastle", SETTINGS, Answer(" is calm"))
+    assert "Ferncastle" not in repr(vars(memory))
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +95,18 @@ def completer_of_mini() -> Completer:
 
 
 def type_through(pair: tuple[Completer, Completer], before: str, cut: bool = False) -> None:
-    """Types what the ghost says; at each key the ghost from memory equals a fresh one, or is its beginning where `cut` by its length."""
+    """Types what the ghost says; at each key the ghost from memory equals a fresh one. Where it is `cut` by its length or by doubt, the one
+    is the beginning of the other."""
     remembering, fresh = pair
     first = remembering.ghost(before, len(before), Limits(), NOTE).ghost
-    for typed in range(1, len(first.partition(BLANK)[0])):  # nobody types a blank: a number goes there
+    # Nobody types a blank: a number goes there. What is left of a ghost but signs is no ghost: there it is asked for again.
+    for typed in range(1, len(first.partition(BLANK)[0].rstrip(" .,:;"))):
         text = before + first[:typed]
         passes = remembering.engine.session.passes
         shown = remembering.ghost(text, len(text), Limits(), NOTE).ghost
         assert remembering.engine.session.passes == passes
         expected = fresh.ghost(text, len(text), Limits()).ghost
-        assert shown == expected or (cut and expected.startswith(shown)), (len(before), typed)
+        assert shown == expected or (cut and (expected.startswith(shown) or shown.startswith(expected))), (len(before), typed)
 
 
 PLACES = [
@@ -124,7 +128,7 @@ PLACES = [
 
 @pytest.mark.parametrize("before", PLACES)
 def test_typed_through_is_recomputed_with_mini(minis, before):
-    type_through(minis, before)
+    type_through(minis, before, cut=True)
 
 
 def test_some_of_these_places_have_a_ghost(minis):

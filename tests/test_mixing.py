@@ -13,8 +13,9 @@ from nurse_lsp.completion import load_completer
 from nurse_lsp.mixture import MixtureRuntime
 from nurse_lsp.ngram import FILE, NGram
 from nurse_lsp.settings import Settings
-from nurse_training import cli, mixing
+from nurse_training import mixing
 from nurse_training.cli import app
+from nurse_training.commands import corpus
 from nurse_training.mixing import count_notes, notes_of
 from nurse_training.noteevents import Note
 from nurse_training.prepare import train_tokenizer
@@ -55,10 +56,10 @@ def test_counting_that_was_broken_off_is_done_by_the_next_run(tmp_path: Path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(cli, "_count_synthetic", broken_off)
-        cli.synthetic_data(recipe, tmp_path)
+        patch.setattr(corpus, "_count_synthetic", broken_off)
+        corpus.synthetic_data(recipe, tmp_path)
     assert not (tmp_path / FILE).exists()
-    cli.synthetic_data(recipe, tmp_path)
+    corpus.synthetic_data(recipe, tmp_path)
     assert NGram.load(tmp_path / FILE).order == 5
 
 

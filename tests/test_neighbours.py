@@ -95,17 +95,21 @@ def every_ghost(completer: Completer, text: str, step: int) -> list[str]:
     return [completer.ghost(text[:offset], offset, Limits()).ghost for offset in range(10, len(text), step)]
 
 
-@pytest.mark.parametrize("step", [3])
-def test_drafts_from_another_note_never_change_what_is_shown(step):
-    """With the embedded model, at places all over a note, beside a note that says nearly the same and one that says otherwise."""
-    plain = load_completer(Settings(deadline_ms=60_000))
-    drafted = load_completer(Settings(deadline_ms=60_000))
-    expected = every_ghost(plain, TEXT, step)
+@pytest.mark.parametrize("counted", [True, False])
+def test_drafts_from_another_note_never_change_what_is_shown(counted):
+    """With the embedded model, at places all over a note, beside a note that says nearly the same and one that says otherwise. Where the
+    model's own n-gram is not asked for drafts first, the notes beside are seen to bring some that come true."""
+    plain, drafted = (load_completer(Settings(deadline_ms=60_000)) for _ in range(2))
+    drafts = [completer.engine.session.drafts for completer in (plain, drafted)]
+    if not counted:
+        for one in drafts:
+            one._likely = None
+    expected = every_ghost(plain, TEXT, 3)
     drafted.neighbours.use({OTHER: TEXT, "file:///ward/3/c.note": TEXT.replace("clear", "coarse").replace("regular", "irregular")})
-    assert every_ghost(drafted, TEXT, step) == expected
+    assert every_ghost(drafted, TEXT, 3) == expected
     assert any(expected)
-    assert plain.engine.session.drafts is not None and drafted.engine.session.drafts is not None
-    assert drafted.engine.session.drafts.accepted > plain.engine.session.drafts.accepted
+    if not counted:
+        assert drafts[1].accepted > drafts[0].accepted
 
 
 def test_drafts_from_another_note_never_change_what_is_shown_in_any_family(family):

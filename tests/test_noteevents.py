@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nurse_training.noteevents import COLUMNS, Note, NotesError, ReadCounts, csv_row, read_notes, write_notes
+from nurse_training.noteevents import COLUMNS, Columns, Note, NotesError, ReadCounts, csv_row, read_notes, write_notes
 
 NOTE = Note(
     text='Pt stated "I\'m OK", BP\n120/70 \\ stable\n', subject_id="7", category="Nursing/other", row_id="1",
@@ -107,3 +108,22 @@ def test_gzip_holds_no_time(tmp_path: Path) -> None:
     write_notes([NOTE], path)
     assert path.read_bytes()[4:8] == b"\0\0\0\0"
     assert gzip.decompress(path.read_bytes()).startswith(b'"ROW_ID"')
+
+
+@pytest.mark.parametrize("name", ["other.csv", "other.jsonl"])
+def test_other_columns_are_taken_by_their_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    row = {"Pid": "7", "Narrative": "a\nb", "TEXT": "not this"}
+    if name.endswith("csv"):
+        path.write_text('Pid,Narrative,TEXT\n7,"a\nb",not this\n', "utf-8")
+    else:
+        path.write_text(json.dumps(row) + "\n", "utf-8")
+    notes = list(read_notes(path, columns=Columns("narrative", "PID")))
+    assert [(note.text, note.subject_id) for note in notes] == [("a\nb", "7")]
+    with pytest.raises(NotesError, match=r"(?i)no (column )?'?story"):
+        list(read_notes(path, columns=Columns("story")))
+
+
+def test_half_a_surrogate_pair_in_json_does_not_stop_the_reader(tmp_path: Path) -> None:
+    (tmp_path / "n.jsonl").write_text('{"text": "a \\ud83d b"}\n', "utf-8")
+    assert [note.text for note in read_notes(tmp_path / "n.jsonl")] == ["a \ufffd b"]

@@ -7,13 +7,14 @@ import pytest
 from nurse_lsp.pace import LONGEST_DELAY_S, Pace
 
 
-def typed(interval_s: float, decode_s: float, keys: int = 30) -> tuple[Pace, float]:
+def typed(interval_s: float, decode_s: float, keys: int = 30, overtaken: bool = True) -> tuple[Pace, float]:
     pace = Pace()
     now = 100.0
     for _ in range(keys):
         now += interval_s
         pace.key(now)
         pace.decoded(decode_s)
+        pace.answered(overtaken)
     return pace, now
 
 
@@ -37,3 +38,15 @@ def test_no_delay_is_longer_than_the_bound():
 
 def test_the_first_request_does_not_wait():
     assert Pace().delay_s(5.0) == 0
+
+
+def test_a_typist_who_waits_for_each_answer_is_never_delayed():
+    pace, now = typed(0.1, 0.3, overtaken=False)
+    assert pace.delay_s(now) == 0
+
+
+def test_the_delay_ends_when_answers_come_in_time_again():
+    pace, now = typed(0.1, 0.3)
+    for _ in range(5):
+        pace.answered(False)
+    assert pace.delay_s(now) == 0

@@ -6,6 +6,8 @@ import importlib.util
 
 import numpy as np
 import pytest
+import torch
+from bitsandbytes.functional import has_avx512bf16
 
 from nurse_lsp.engine import load_engine
 from nurse_lsp.models import CheckpointError
@@ -14,7 +16,7 @@ from nurse_lsp.settings import CHOICES, Settings, parse_settings
 from tests.checkpoints import make_checkpoint
 
 IDS = [int(token) for token in np.random.default_rng(5).integers(5, 300, 40)]
-OFF_AT_MOST = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.2}
+OFF_AT_MOST = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.2, "nf4": 0.4}
 """Mean difference from fp32 as a share of the logits' deviation; these random weights are eight times as large as trained ones."""
 
 
@@ -54,8 +56,25 @@ def test_a_precision_is_served_through_torch_where_the_graph_has_another(endless
     assert type(load_engine(endless, precision="fp32").session.runtime).__name__ == "TorchRuntime"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
-def test_nf4_says_what_it_needs(tiny):
+def test_nf4_holds_its_layers_in_four_bits(folder):
+    kinds = {type(module).__name__ for module in load_runtime(folder, precision="nf4")._model.modules()}
+    assert "Linear4bit" in kinds and "Conv1D" not in kinds
+
+
+def test_nf4_of_layers_that_the_packed_kernel_takes(tmp_path):
+    """Where the CPU multiplies bf16 these are packed, elsewhere not: close to fp32 either way."""
+    folder = make_checkpoint(tmp_path, "llama", hidden_size=128, intermediate_size=256)
+    runtime = load_runtime(folder, precision="nf4")
+    exact, found = load_runtime(folder, precision="fp32").forward_each(IDS), runtime.forward_each(IDS)
+    assert float(np.abs(found - exact).mean()) <= OFF_AT_MOST["nf4"] * float(exact.std())
+    states = [module.weight.quant_state for module in runtime._model.modules() if type(module).__name__ == "Linear4bit"]
+    packed = {getattr(state, "packing_format_for_cpu", False) for state in states}
+    assert packed == {has_avx512bf16() and not torch.cuda.is_available()}
+
+
+def test_nf4_says_what_it_needs(tiny, monkeypatch):
+    """Here as if it were missing: it is installed where the tests run."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
     with pytest.raises(CheckpointError, match="pip install bitsandbytes"):
         load_runtime(tiny, precision="nf4")
 

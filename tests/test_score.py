@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from nurse_evaluation.cli import app
+from nurse_evaluation.cuts import cursor_offsets
 from nurse_evaluation.data import EvalNote
 from nurse_evaluation.intervals import ratio
-from nurse_evaluation.score import NoteScore, common_words, cursor_offsets, figures, negative_log_likelihood, next_words, score_note
+from nurse_evaluation.score import NoteScore, common_words, figures, negative_log_likelihood, next_words, score_note
 from nurse_lsp.engine import Engine
 from nurse_lsp.limits import Limits
 from nurse_lsp.vocabulary import Vocabulary
@@ -104,13 +105,6 @@ def test_words_agree_from_the_start(said, wanted, count):
     assert common_words(said, wanted) == count
 
 
-def test_cursors_stand_at_word_starts_and_are_spread_evenly():
-    text = "one two  three\nfour five six"
-    assert [text[offset:].split(maxsplit=1)[0] for offset in cursor_offsets(text, 9)] == ["two", "three", "four", "five", "six"]
-    assert [text[offset:].split(maxsplit=1)[0] for offset in cursor_offsets(text, 2)] == ["three", "five"]
-    assert cursor_offsets("one", 3) == []
-
-
 def test_exact_match_counts_the_words_that_are_right_and_asks_only_for_words_that_are_there(endless):
     """The model says " and" for ever; at the one cursor asked there is `and and calm` to come."""
     completer = completer_of(endless)
@@ -169,12 +163,19 @@ def test_the_command_prints_one_object_with_the_keys_of_the_house(notes, graph):
     assert found["n"] == len(LINES)
     assert found["groups"] == 5
     assert len(found["model_sha256"]) == len(found["data_sha256"]) == 64
+    assert (found["kind"], found["exact_match_of"], found["protocol"]) == ("score", "model", "product")
+    assert found["rouge1"]["f1"] >= 0
+    assert found["bertscore"]["ci95"]["recall"][0] <= found["bertscore"]["recall"]
+    assert found["places"] == found["cursors"]
+    assert found["length_ratio"] >= 0
 
 
 def test_the_command_prints_lines_for_people(notes, graph):
-    done = CliRunner().invoke(app, ["score", "--model", str(graph), "--data", str(notes), "--cursors", "1", "--notes", "2"])
+    """Without places there are bits per byte alone."""
+    done = CliRunner().invoke(app, ["score", "--model", str(graph), "--data", str(notes), "--cursors", "0", "--notes", "2"])
     assert done.exit_code == 0, done.output
     assert "bits per byte" in done.stdout
+    assert "rouge" not in done.stdout
     assert "2 notes of notes.jsonl" in done.stdout
 
 

@@ -26,9 +26,17 @@ class NoNeighbours:
         assert not notes
 
 
+class NoEngine:
+    """Nothing that could be in trouble."""
+
+    trouble = ""
+
+
 class Nobody:
     """A completer that is handed on and asked nothing."""
 
+    engine = NoEngine()
+    fallback = None
     settings = Settings()
     neighbours = NoNeighbours()
 

@@ -14,11 +14,14 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Tr
 from typer.testing import CliRunner
 
 from nurse_training.card import write_checkpoint
-from nurse_training.cli import app, synthetic_data
+from nurse_training.cli import app
+from nurse_training.commands.corpus import synthetic_data
 from nurse_training.phrasebank import read_bank
 from nurse_training.prepare import Prepared
 from nurse_training.recipe import Recipe, read_recipe
-from nurse_training.train import IGNORED, Interrupted, PackedRows, RunClock, Schedule, run
+from nurse_training.rows import IGNORED, PackedRows
+from nurse_training.schedule import RunClock, Schedule
+from nurse_training.train import Interrupted, run
 
 TINY = (
     "notes=40 validation_notes=10 ngram_notes=0 vocab_size=600 block_size=128 hidden_size=32 num_hidden_layers=2 num_attention_heads=4 "

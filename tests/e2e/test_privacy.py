@@ -40,10 +40,10 @@ sys.addaudithook(watch)
 """
 
 
-def type_the_note(client: Client) -> list[dict[str, object]]:
+def type_the_note(client: Client, options: dict[str, object] | None = None) -> list[dict[str, object]]:
     """Everything an editor does, and some that go wrong; returns the errors that were answered."""
     errors = []
-    client.initialize({**PATIENCE, "maxTokens": 3})
+    client.initialize(options or {**PATIENCE, "maxTokens": 3})
     client.wait_ready()
     client.open(URI, "")
     for number, line in enumerate(NOTE.splitlines()):
