@@ -1,6 +1,6 @@
 """A real VS Code in its browser build: code-server with our extension, and Chromium in front of it.
 
-Nothing here waits for a time to pass: what keys do is awaited with `until`.
+What keys do is awaited with `until`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ WINDOW: ViewportSize = {"width": 1000, "height": 600}
 PATIENCE_S = 90
 NO_BREAK_SPACE = "\xa0"
 """What Monaco draws for a space."""
-TWO_FRAMES = "() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))"
+SETTLED_S = 0.5
+"""A ghost that stays for so long is the answer to the last key."""
 Result = TypeVar("Result")
 OFFLINE = (
     "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-component-update --disable-sync "
@@ -218,14 +219,14 @@ class Workbench:
         return str(drawn.evaluate("span => getComputedStyle(span).color"))
 
     def wait_for_ghost(self) -> str:
-        """The ghost text that stands there when it has come, and two frames later still."""
+        """The ghost text once the answer to the last key is there: before, what is left of an older one may stand there."""
 
-        def steady() -> str:
+        def settled() -> str:
             seen = self.ghost()
-            self.page.evaluate(TWO_FRAMES)
+            sleep(SETTLED_S if seen else 0)
             return seen if self.ghost() == seen else ""
 
-        return until("ghost text", steady)
+        return until("ghost text", settled)
 
     def fill_blank(self, value: str) -> None:
         """Goes to the next blank and types over it; the status bar says when it is selected and when no more."""

@@ -27,8 +27,8 @@ TESTING = ROOT / ".editors" / "testing" / "root"
 """What setup_terminal.sh unpacked from Debian testing."""
 SERVER = [sys.executable, "-m", "nurse_lsp", "--stdio"]
 PATIENCE_S = 60
-DRAWN_S = 0.1
-"""What an editor draws is one picture after this time."""
+SETTLED_S = 0.5
+"""What stays on the screen for so long is the answer to the last key."""
 HEAD = "NPN 7a-7p\n"
 Result = TypeVar("Result")
 Cell = tuple[str, str]
@@ -136,14 +136,18 @@ class Terminal:
         self.until(f"{text!r} before the cursor", lambda: self.before().endswith(text))
 
     def wait_for_ghost(self) -> str:
-        """The ghost once it is drawn to its end: an editor may write it in pieces."""
+        """The ghost once the answer to the last key is there."""
+        return self.settled("a ghost", self.ghost)
 
-        def steady() -> str:
-            seen = self.ghost()
-            sleep(DRAWN_S)
-            return seen if self.ghost() == seen else ""
+    def settled(self, what: str, read: Callable[[], str]) -> str:
+        """What `read` says once that stays: before, what is left of an older ghost may stand there, or half of a drawing."""
 
-        return self.until("a ghost", steady)
+        def stays() -> str:
+            seen = read()
+            sleep(SETTLED_S if seen else 0)
+            return seen if read() == seen else ""
+
+        return self.until(what, stays)
 
     def until(self, what: str, true: Callable[[], Result]) -> Result:
         return until(what, true, self.screen)
