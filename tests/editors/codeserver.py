@@ -202,6 +202,11 @@ class Workbench:
         """Types text, so many characters a second."""
         self.page.keyboard.type(text, delay=1000 / cps)
 
+    def paste(self, text: str) -> None:
+        """Text all at once: one question to the server, where each typed letter is one and a slow machine's ghosts are those of fewer
+        letters, which are shorter."""
+        self.page.keyboard.insert_text(text)
+
     def ghost(self) -> str:
         """The ghost text on the screen."""
         parts = self.page.locator(".monaco-editor .ghost-text-decoration, .monaco-editor .ghost-text-decoration-preview")
@@ -253,7 +258,7 @@ class Workbench:
         self.focus()
         self.keys("Control+a", "Delete")
         if text:
-            self.page.keyboard.insert_text(text)
+            self.paste(text)
         self.keys("Control+End")
 
     def open(self, note: Path) -> None:

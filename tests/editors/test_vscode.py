@@ -48,7 +48,7 @@ def test_control_right_takes_a_word(window: Workbench):
     word = re.match(r"\s*\w+", ghost)
     assert word is not None and word.group() != ghost
     window.keys("Control+ArrowRight")
-    until("the rest is still there", lambda: window.ghost() == ghost[word.end() :])
+    until("the rest is still there", lambda: window.ghost().startswith(ghost[word.end() :]))
     window.save(f"{HEAD}GU: Foley draining{word.group()}")
 
 
@@ -83,7 +83,7 @@ def test_the_menu_offers_words_by_hand_only(window: Workbench):
 
 def test_a_blank_is_selected_and_typing_fills_it(window: Workbench):
     window.replace(HEAD)
-    window.write("Neuro: Alert and ori")
+    window.paste("Neuro: Alert and ori")
     ghost = window.wait_for_ghost()
     assert "___" in ghost
     window.keys("Tab")
@@ -98,7 +98,7 @@ def test_with_snippets_a_blank_of_a_ghost_is_selected_at_once(window: Workbench)
     window.configure({"nurse.snippets": True})
     window.ready()
     window.replace(HEAD)
-    window.write("Neuro: Alert and ori")
+    window.paste("Neuro: Alert and ori")
     ghost = window.wait_for_ghost()
     window.keys("Tab")
     until("the blank is selected", lambda: "(3 selected)" in window.page.locator(".statusbar").inner_text())
