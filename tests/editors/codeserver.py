@@ -187,8 +187,11 @@ class Workbench:
     def restart(self, model: str = "mini") -> None:
         """Starts the server anew and waits until the new one has the model."""
         before = self.server.language_servers()
+        icon = self.page.locator('.statusbar-item[id*="nurse.status"] .codicon').first.element_handle()
         self.palette("Nurse: Restart the Server")
         until("another server runs", lambda: set(self.server.language_servers()) - set(before))
+        # The screen is behind: what it says of the old server would pass for the new one's, and what is typed meanwhile gets no ghost.
+        until("the status bar is drawn anew", lambda: not icon.evaluate("icon => icon.isConnected"))
         self.ready(model)
 
     def focus(self) -> None:

@@ -20,6 +20,8 @@ AGAIN = "The server nurse-lsp ended and was started again."
 STOPPED = "The server nurse-lsp ended 5 times within three minutes and stays off."
 CRASHES = 5
 AGAIN_AFTER_S = 20
+LATE_S = 3
+"""A server that starts so much later is sure to be waited for."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,16 @@ def test_it_is_looked_for_again_at_the_push_of_a_button(window: Workbench):
     window.replace("NPN 7a-7p\n")
     window.write("Resp: Lungs clear")
     window.wait_for_ghost()
+
+
+def test_a_note_begun_while_the_model_loads_gets_its_ghost_without_another_key(window: Workbench):
+    window.replace("NPN 7a-7p\n")
+    slow = f'sleep {LATE_S}; exec {sys.executable} -m nurse_lsp "$@"'
+    window.configure({"nurse.server.command": ["/bin/sh", "-c", slow, "sh"]})
+    until("the model is being loaded", lambda: window.status() == "sync nurse: mini")
+    window.paste("Resp: Lungs clear")
+    window.wait_for_ghost()
+    window.configure({})
 
 
 @pytest.mark.parametrize("place", ["ward/.venv/bin", "chosen/bin"], ids=["venv", "python-extension"])

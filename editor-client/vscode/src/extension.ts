@@ -46,6 +46,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
       status.draw();
     }),
     window.onDidChangeActiveTextEditor(() => status.draw()),
+    workspace.onDidChangeTextDocument(({ document, contentChanges }) => contentChanges.length > 0 && running.typed(document)),
     workspace.onDidCloseTextDocument((note) => {
       pausedNotes.delete(note.uri.toString());
       status.draw();

@@ -1,7 +1,15 @@
 /** The server process: started, restarted after a crash, stopped; and what is asked of it. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { commands, type Disposable, type InlineCompletionItem, type LogOutputChannel, type TextDocument, window } from "vscode";
+import {
+  commands,
+  type Disposable,
+  type InlineCompletionItem,
+  InlineCompletionTriggerKind,
+  type LogOutputChannel,
+  type TextDocument,
+  window,
+} from "vscode";
 import {
   CloseAction,
   type CloseHandlerResult,
@@ -33,6 +41,10 @@ export class Server implements Disposable, ErrorHandler {
   /** Whether the process that is, or was last, has answered `initialize`. */
   private ran = false;
   private turn: Promise<void> = Promise.resolve();
+  /** The note that was typed into last while no model was there. */
+  private begun: TextDocument | undefined;
+  /** Whether what VS Code takes for a request of the user's is ours. */
+  private unbidden = false;
   /** The words that start the server, without `--stdio`; empty where none was found. */
   command: string[] = [];
 
@@ -72,8 +84,11 @@ export class Server implements Disposable, ErrorHandler {
         errorHandler: this,
         initializationFailedHandler: () => false,
         middleware: {
-          provideInlineCompletionItems: (note, position, context, token, next) =>
-            this.paused(note) ? ([] as InlineCompletionItem[]) : next(note, position, context, token),
+          provideInlineCompletionItems: (note, position, context, token, next) => {
+            if (this.paused(note)) return [] as InlineCompletionItem[];
+            const asked = this.unbidden ? { ...context, triggerKind: InlineCompletionTriggerKind.Automatic } : context;
+            return next(note, position, asked, token);
+          },
           // They tell the server what was taken or confirmed; one that is lost with a crash is nothing to interrupt anybody for.
           executeCommand: async (name, words, next) => {
             try {
@@ -88,13 +103,34 @@ export class Server implements Disposable, ErrorHandler {
     this.client.onDidChangeState(({ newState }) => {
       if (newState !== State.Stopped) this.ran = newState === State.Running;
     });
-    this.client.onNotification("nurse/status", (status: Status) => this.status.show(status));
+    this.client.onNotification("nurse/status", (status: Status) => this.heard(status));
     try {
       await this.client.start();
       await commands.executeCommand("setContext", "nurse.running", true);
     } catch (error) {
       this.log.error(`Not started: ${error instanceof Error ? error.message : String(error)}`);
       if (this.status.state !== "stopped") this.notStarted();
+    }
+  }
+
+  /** Remembers the note that was typed into, where the server could not answer. */
+  typed(note: TextDocument): void {
+    if (note.languageId === "note" && this.status.state !== "ready") this.begun = note;
+  }
+
+  /** Shows what the server says of itself; a note that was begun while the model was loading gets its ghost without another key. */
+  private async heard(status: Status): Promise<void> {
+    const loaded = this.status.state === "loading" && status.state === "ready";
+    this.status.show(status);
+    if (!loaded) return;
+    const inFront = this.begun !== undefined && this.begun === window.activeTextEditor?.document;
+    this.begun = undefined;
+    if (!inFront) return;
+    this.unbidden = true; // VS Code knows no other way to be told to ask again
+    try {
+      await commands.executeCommand("editor.action.inlineSuggest.trigger");
+    } finally {
+      this.unbidden = false;
     }
   }
 
