@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -51,6 +52,49 @@ def test_two_things_to_measure_or_an_unknown_shape_are_misuse(tmp_path):
     done = run("bench", "--shape", "gpt5")
     assert done.returncode == 2 and "tinyllama-1.1b" in done.stderr
     assert run("bench", "--replay", str(tmp_path / "none.jsonl")).returncode == 2
+
+
+def test_passes_print_each_kind_and_beside_it_the_peer_s_by_the_same_names(endless, tmp_path):
+    """llama.cpp is not here: what stands in for it answers in its process's words, so that their names are tied to ours."""
+    stand_in = tmp_path / "llama_cpp.py"
+    stand_in.write_text(LLAMA, "utf-8")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n', "utf-8")
+    python.chmod(0o755)
+    peer = ("--peer", str(tmp_path / "any.gguf"), "--peer-python", str(python))
+    done = run("bench", "--passes", "--model", str(endless), *peer, "--threads", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    kinds = ["prefill_256_ms", "decode_ms", "eight_last_ms", "eight_each_ms"]
+    assert all(found[kind] > 0 and found["peer"][kind] > 0 for kind in kinds)
+    assert found["ratio"] == {kind.removesuffix("_ms"): round(found[kind] / found["peer"][kind], 2) for kind in kinds}
+    assert found["threads"] == found["peer"]["threads"] == 1
+
+
+LLAMA = """
+import time
+
+class Llama:
+    def __init__(self, path, n_ctx, logits_all, n_threads, n_threads_batch, verbose):
+        assert path.endswith("any.gguf") and n_ctx == 512 and n_threads == n_threads_batch == 1
+        self.n_tokens = 0
+
+    def n_vocab(self):
+        return 100
+
+    def eval(self, tokens):
+        self.n_tokens += len(tokens)
+        assert self.n_tokens <= 512 and all(0 <= token < 100 for token in tokens)
+        time.sleep(len(tokens) * 1e-6)
+"""
+
+
+def test_a_peer_that_cannot_be_asked_and_a_model_without_a_graph_are_said(endless, tmp_path):
+    done = run("bench", "--passes", "--model", str(endless), "--peer", str(tmp_path / "no.gguf"))
+    assert done.returncode == 1 and "llama-cpp-python" in done.stderr and "Traceback" not in done.stderr
+    shutil.copytree(endless, tmp_path / "bare", ignore=shutil.ignore_patterns("onnx"))
+    done = run("bench", "--passes", "--model", str(tmp_path / "bare"))
+    assert done.returncode == 1 and "nurse-train export" in done.stderr
 
 
 def test_a_replay_prints_its_figures_and_the_baselines(endless, tmp_path):

@@ -25,6 +25,9 @@ def bench(
     idle: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Leave a note open for so long and type nothing: processor time, memory.")
     ] = 0,
+    passes: Annotated[
+        bool, typer.Option("--passes", help="Time the passes of the model's graph: 256 tokens, one, eight; with --peer llama.cpp's too.")
+    ] = False,
     with_baseline: Annotated[
         bool, typer.Option("--baseline", help="And transformers' plain `generate` from scratch at each key, in the same run.")
     ] = False,
@@ -47,16 +50,17 @@ def bench(
     """Latency and memory of the real server."""
     from nurse_lsp.client import ServerGone
 
-    if [startup, replay is not None, bool(shape), bool(idle)].count(True) != 1:
-        typer.echo("Say what to measure, one of: --startup, --replay NOTES, --shape NAME, --idle SECONDS.", err=True)
+    if [startup, replay is not None, bool(shape), bool(idle), passes].count(True) != 1:
+        typer.echo("Say what to measure, one of: --startup, --replay NOTES, --shape NAME, --passes, --idle SECONDS.", err=True)
         raise typer.Exit(MISUSE)
+    both = (peer, peer_python) if peer else None
     try:
         if startup:
             figures = _measured_startup(model, runs)
         elif replay is not None:
-            figures = _measured_replay(
-                replay, model, notes, keys, speed, places if with_baseline else 0, threads, (peer, peer_python) if peer else None
-            )
+            figures = _measured_replay(replay, model, notes, keys, speed, places if with_baseline else 0, threads, both)
+        elif passes:
+            figures = _measured_passes(model, threads, both)
         elif idle:
             figures = _measured_idle(model, idle, threads)
         else:
@@ -103,6 +107,13 @@ def _measured_replay(
         progress.update(task, total=(keys or characters) + places + (characters if peer else 0))
         figures = measure_replay(model, found, keys, speed, places, threads, lambda count: progress.advance(task, count), peer)
         return {**figures, "notes": len(found), **model_record(model), "data": data.name, "data_sha256": fingerprint(found)}
+
+
+def _measured_passes(model: str, threads: int, peer: tuple[Path, str] | None) -> dict[str, object]:
+    from nurse_evaluation.passes import ROUNDS, measure_passes
+
+    with measuring("Timing", ROUNDS) as progress:
+        return measure_passes(model, threads, peer, lambda: progress.advance(progress.task_ids[0]))
 
 
 def _measured_shape(shape: str, threads: int, with_baseline: bool) -> dict[str, object]:
