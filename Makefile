@@ -18,8 +18,9 @@ help:
 demo: $(VENV)/.server
 	@$(BIN)/nurse-lsp demo
 
+# Two processes, a file of tests each, with one thread of torch's own: on two cores that halves the time.
 test: lint neovim chromium
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Real editors beyond the one of `make test`: tests/editors/setup_*.sh fetch them into .editors/, once.
 # On a machine shared with others a screen may stand still for a minute and a half: what was late is tried once more, and listed as RERUN.
