@@ -124,6 +124,14 @@ def test_other_columns_are_taken_by_their_names(tmp_path: Path, name: str) -> No
         list(read_notes(path, columns=Columns("story")))
 
 
+def test_a_byte_order_mark_before_json_costs_no_note(tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_text('\ufeff{"text": "Pt alert."}\n{"text": "Pt calm."}\n', "utf-8")
+    counts = ReadCounts()
+    assert [note.text for note in read_notes(path, counts)] == ["Pt alert.", "Pt calm."]
+    assert counts.bad_lines == []
+
+
 def test_half_a_surrogate_pair_in_json_does_not_stop_the_reader(tmp_path: Path) -> None:
     (tmp_path / "n.jsonl").write_text('{"text": "a \\ud83d b"}\n', "utf-8")
     assert [note.text for note in read_notes(tmp_path / "n.jsonl")] == ["a \ufffd b"]

@@ -25,6 +25,7 @@ from tokenizers.trainers import BpeTrainer
 from typer.testing import CliRunner
 
 from nurse_evaluation.data import read_data
+from nurse_lsp.models import EMBEDDED
 from nurse_lsp.note import BEGIN, END, MARK_TOKENS, training_text
 from nurse_training import chunks
 from nurse_training.cli import app
@@ -357,6 +358,15 @@ def test_a_recipe_of_a_base_without_its_tokenizer_says_what_to_name(tmp_path: Pa
     path.write_text("name: r\nbase: some/base\n", "utf-8")
     result = CliRunner().invoke(app, ["prepare", str(_csv(tmp_path / "n.csv", 20)), "--recipe", str(path), "--out", str(tmp_path / "d")])
     assert result.exit_code == 2 and "--tokenizer" in result.stderr and "some/base" in result.stderr
+
+
+def test_a_tokenizer_may_be_named_by_its_model(tmp_path: Path) -> None:
+    command = ["prepare", str(_csv(tmp_path / "n.csv", 20)), "--recipe", "gpt2-all", "--out", str(tmp_path / "d"), "--tokenizer"]
+    assert CliRunner().invoke(app, [*command, "mini"]).exit_code == 0
+    own = Tokenizer.from_file(str(EMBEDDED / "tokenizer.json"))
+    assert Tokenizer.from_file(str(tmp_path / "d" / "tokenizer.json")).get_vocab() == own.get_vocab()
+    result = CliRunner().invoke(app, [*command, "no-such-model"])
+    assert result.exit_code == 2 and "No model or folder 'no-such-model'" in result.stderr
 
 
 def test_notes_of_rows_with_one_token_for_begin_and_end_come_back(tmp_path: Path) -> None:

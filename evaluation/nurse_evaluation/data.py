@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def read_data(path: Path, notes: int = 0) -> list[EvalNote]:
     if (path / "manifest.json").exists():
         found = list(prepared_notes(path))
     elif path.is_dir():
-        found = [EvalNote(file.read_text("utf-8"), file.stem) for file in sorted(path.glob("*.note"))]
+        found = [_note_file(file) for file in sorted(path.glob("*.note"))]
     elif path.exists():
         found = list(_jsonl(path))
     else:
@@ -74,8 +75,7 @@ def origin(path: Path) -> str:
     if manifest.exists():
         sources = {str(json.loads(manifest.read_text("utf-8")).get("source") or "")}
     elif path.is_file():
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            sources = {str(json.loads(line).get("source") or "") for line in lines if line.strip()}
+        sources = {str(json.loads(line).get("source") or "") for line in _lines(path) if line.strip()}
     else:
         sources = set()
     kinds = {next((kind for known, kind in OPEN_SOURCES.items() if source.startswith(known)), "") for source in sources}
@@ -90,23 +90,47 @@ def fingerprint(notes: Iterable[EvalNote]) -> str:
     return digest.hexdigest()
 
 
+def _lines(path: Path) -> Iterator[str]:
+    """Lines of a JSONL file; a byte order mark before one is no part of it."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            for number, line in enumerate(file, 1):
+                yield _decoded(line, f"{path} line {number}")
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: cut off or damaged ({type(error).__name__})") from error
+
+
+def _decoded(text: bytes, where: str) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from None  # the cause holds the note
+
+
+def _note_file(path: Path) -> EvalNote:
+    """A file's note, with the line ends of a text file."""
+    return EvalNote(_decoded(path.read_bytes(), str(path)).replace("\r\n", "\n").replace("\r", "\n"), path.stem)
+
+
 def _jsonl(path: Path) -> Iterator[EvalNote]:
     """Notes of a file; rows that `nurse-train synth` marks as written in error are left out."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                row = json.loads(line) if line.strip() else {"iserror": "1"}
-                if str(row.get("iserror") or "") != "1":
-                    yield _note_of(row, f"note {number}")
-    except (AttributeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise DataError(f"{path}: not JSONL with a `text` in every line ({type(error).__name__})") from error
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            row = json.loads(line) if line.strip() else {"iserror": "1"}
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(f"{path} line {number}: no JSON object. Give one in each line, with the note as `text`.")
+        if str(row.get("iserror") or "") != "1":
+            yield _note_of(row, path, number)
 
 
-def _note_of(row: dict[str, object], fallback: str) -> EvalNote:
-    text = row["text"]
+def _note_of(row: dict[str, object], path: Path, number: int) -> EvalNote:
+    text = row.get("text")
     if not isinstance(text, str):
-        raise TypeError
-    return EvalNote(text, str(row.get("subject_id") or row.get("id") or fallback))
+        lacks = "its `text` is no text" if "text" in row else f"no `text`; its keys are: {', '.join(row)}"
+        raise DataError(f"{path} line {number}: {lacks}")
+    return EvalNote(text, str(row.get("subject_id") or row.get("id") or f"note {number}"))
 
 
 def prepared_rows(folder: Path, split: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

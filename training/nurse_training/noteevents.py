@@ -276,7 +276,7 @@ class RowParser:
 
     def _json(self, chunk: Chunk, text: str) -> Iterator[tuple[int, Note | None]]:
         wanted = (self.columns.text or "text").lower()
-        for line, raw in enumerate(text.split("\n"), start=chunk.first_line):
+        for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), start=chunk.first_line):
             if not raw.strip():
                 continue
             try:

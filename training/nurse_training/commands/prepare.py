@@ -34,7 +34,8 @@ def prepare(
         Path | None, typer.Option(help="Notes of other patients to validate with; else patients are taken out of SRC.")
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="tokenizer.json, or a folder with one; else that of the recipe's base in the model store.")
+        Path | None,
+        typer.Option(help="tokenizer.json, a folder with one, or a model's name; else that of the recipe's base in the model store."),
     ] = None,
     text_column: Annotated[str, typer.Option(help="Column or key with the note; TEXT by default.")] = "",
     subject_column: Annotated[str, typer.Option(help="Column or key with the patient; SUBJECT_ID by default.")] = "",
@@ -101,14 +102,19 @@ def _tokenizer_of(recipe: Recipe, named: Path | None) -> Tokenizer | None:
     """The tokenizer that a recipe's rows are made with; None learns one from the notes."""
     from tokenizers import Tokenizer
 
+    from nurse_lsp.models import ModelError, resolve
     from nurse_training.bases import BaseError, base_tokenizer, find_base
 
     if named is None and recipe.base == "none":
         return None
     try:
+        if named is not None and not named.exists():
+            named = resolve(str(named))
         if named is not None and named.is_file():
             return Tokenizer.from_file(str(named))
         return base_tokenizer(named or find_base(recipe.tokenizer or recipe.base))
+    except ModelError as error:
+        fail(str(error))
     except BaseError as error:
         fail(str(error) if named else f"{error} Its tokenizer is enough for this: --tokenizer FOLDER.")
     except Exception as error:  # the library raises bare Exception

@@ -1,0 +1,59 @@
+"""Notes to measure on: what is read, and what is said of a file that cannot be."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from nurse_evaluation.data import DataError, origin, read_data
+
+NOTE = '{"text": "Pt quokka, calm.", "subject_id": "7", "source": "nurse-train synth"}\n'
+
+
+@pytest.mark.parametrize("name", ["notes.jsonl", "notes.jsonl.gz"])
+def test_a_byte_order_mark_and_blank_lines_are_no_part_of_the_notes(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    written = b"\xef\xbb\xbf" + (NOTE + "\n" + NOTE.replace("7", "8")).replace("\n", "\r\n").encode()
+    path.write_bytes(gzip.compress(written) if path.suffix == ".gz" else written)
+    assert [(note.text, note.group) for note in read_data(path)] == [("Pt quokka, calm.", "7"), ("Pt quokka, calm.", "8")]
+    assert origin(path) == "synthetic notes"
+
+
+def test_line_ends_of_a_file_are_its_system_s(tmp_path: Path) -> None:
+    (tmp_path / "a.note").write_bytes(b"\xef\xbb\xbfNPN\r\nResp: clear\r\n")
+    assert read_data(tmp_path)[0].text == "NPN\nResp: clear\n"
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        (b'{"text": "Pt caf\xe9 quokka"}', "line 2: not UTF-8 at byte 16. Save it as UTF-8."),
+        (b'{"text": "Pt quokka"', "line 2: no JSON object"),
+        (b'["Pt quokka"]', "line 2: no JSON object"),
+        (b'{"body": "Pt quokka"}', "line 2: no `text`; its keys are: body"),
+        (b'{"text": 5}', "line 2: its `text` is no text"),
+    ],
+)
+def test_a_line_that_is_no_note_is_named_and_not_quoted(tmp_path: Path, second: bytes, says: str) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_bytes(NOTE.encode() + second + b"\n")
+    with pytest.raises(DataError) as said:
+        read_data(path)
+    assert says in str(said.value) and "quokka" not in str(said.value)
+    assert said.value.__cause__ is None  # nor by what is printed of an error below it
+
+
+def test_a_note_that_is_not_utf8_is_named_and_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "a.note").write_bytes(b"Pt quokka caf\xe9")
+    with pytest.raises(DataError, match=r"a\.note: not UTF-8 at byte 13") as said:
+        read_data(tmp_path)
+    assert "quokka" not in str(said.value)
+
+
+def test_a_file_that_was_cut_off_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl.gz"
+    path.write_bytes(gzip.compress(NOTE.encode() * 50)[:40])
+    with pytest.raises(DataError, match="cut off or damaged"):
+        read_data(path)
