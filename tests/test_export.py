@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from nurse_lsp.runtime_onnx import FORMAT, GRAPH, OnnxRuntime, load_runtime
+from nurse_training.cli import app
 from nurse_training.export import GRAPH_FORMAT, ExportReport, export_checkpoint
 from nurse_training.families import ExportError
 from nurse_training.graphs import block_size, quantise_blocks, quantise_rows
@@ -133,6 +136,39 @@ def test_adapter_is_merged(tmp_path: Path) -> None:
     merged = fp32_runtime(adapter, tmp_path).forward_each(PROMPT)
     np.testing.assert_allclose(merged, adapter_logits(base, adapter, PROMPT), atol=1e-3)
     assert float(np.abs(merged - fp32_runtime(base, tmp_path).forward_each(PROMPT)).max()) > 0.1
+
+
+@pytest.fixture
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A checkpoint that lacks something, or whose weights were cut off."""
+    whole = make_checkpoint(tmp_path / "whole", "llama")
+    folder = make_adapter(whole, tmp_path / "adapter") if request.param == "adapter" else whole
+    if request.param == "config":
+        (folder / "config.json").unlink()
+    weights = next(folder.glob("*.safetensors"))
+    if request.param == "cut":
+        weights.write_bytes(weights.read_bytes()[:-10])
+    elif request.param != "config":
+        weights.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("damaged", ["config", "weights", "cut", "adapter"], indirect=True)
+@pytest.mark.parametrize("command", [["export"], ["gguf", "--out", "x.gguf"], ["run", "mini", "--out", "x", "--start-from"]])
+def test_what_is_missing_is_said_and_looked_for_nowhere_else(
+    damaged: Path, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter without weights was once asked for at the hub by the name of its folder: the name of a repository could be such a path."""
+    monkeypatch.chdir(tmp_path)
+
+    def forbid(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", forbid)
+    monkeypatch.setattr(socket, "getaddrinfo", forbid)
+    result = CliRunner().invoke(app, [*command, str(damaged.relative_to(tmp_path))])
+    assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit), result.exception
+    assert any(what in result.stderr for what in ("config.json: missing", "no *.safetensors in it", "the file was cut off"))
 
 
 def test_server_and_export_agree_on_the_format() -> None:

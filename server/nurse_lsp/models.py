@@ -149,11 +149,7 @@ def check_checkpoint(folder: Path) -> None:
     Raises:
         CheckpointError: a file is missing, cut off or does not fit the others; the message names it.
     """
-    source = adapter_base(folder) if (folder / "adapter_config.json").exists() else folder
-    config = _read_json(source / "config.json")
-    _check_weights(source)
-    if source != folder:
-        _check_weights(folder)
+    config = check_network(folder)
     path = tokenizer_file(folder)
     tokens = _token_count(path)
     card = read_card(folder)
@@ -165,6 +161,24 @@ def check_checkpoint(folder: Path) -> None:
         raise CheckpointError(
             f"{path}: not the tokenizer that the model was trained with (its SHA-256 differs from {CARD}'s). Copy it again."
         )
+
+
+def check_network(folder: Path) -> dict[str, object]:
+    """Looks at a checkpoint's config and weights, and at those of an adapter's base: what is missing, the libraries below would look for
+    on a hub.
+
+    Returns:
+        The network's config.
+
+    Raises:
+        CheckpointError: a file is missing or cut off; the message names it.
+    """
+    source = adapter_base(folder) if (folder / "adapter_config.json").exists() else folder
+    config = _read_json(source / "config.json")
+    _check_weights(source)
+    if source != folder:
+        _check_weights(folder)
+    return config
 
 
 def tokenizer_file(folder: Path) -> Path:

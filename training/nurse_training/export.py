@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nurse_lsp.models import adapter_base, tokenizer_file
+from nurse_lsp.models import CheckpointError, adapter_base, check_network, tokenizer_file
 from nurse_training.families import Decoder, ExportError, decoder_of
 from nurse_training.graphs import Precision, build_graph
 
@@ -93,7 +93,7 @@ def export_checkpoint(folder: Path, texts: Sequence[str] = (), fp32: bool = Fals
         CheckpointError: an adapter's base is not here.
     """
     start = time.perf_counter()
-    model = _load(folder, exact=bool(texts))
+    model = load_network(folder, exact=bool(texts))
     decoder = decoder_of(model, context)
     graph = folder / "onnx" / "model.onnx"
     graph_bytes = write_graph(decoder, "int8", graph)
@@ -197,13 +197,17 @@ def write_graph(decoder: Decoder, precision: Precision, path: Path) -> int:
     return path.stat().st_size
 
 
-def _load(folder: Path, exact: bool) -> PreTrainedModel:
+def load_network(folder: Path, exact: bool) -> PreTrainedModel:
     """The checkpoint's model on the CPU, an adapter merged into it.
 
     Args:
         folder: the checkpoint.
         exact: in float32; else as it is stored, which takes less memory and gives the same graph.
+
+    Raises:
+        CheckpointError: a file is missing or cut off, or transformers cannot make a model of them.
     """
+    check_network(folder)
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -215,7 +219,11 @@ def _load(folder: Path, exact: bool) -> PreTrainedModel:
     adapter = (folder / "adapter_config.json").exists()
     source = adapter_base(folder) if adapter else folder
     dtype = torch.float32 if exact or adapter else "auto"
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, local_files_only=True)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, local_files_only=True)
+    except Exception as error:  # the libraries below raise whatever they like
+        reason = str(error).strip().split("\n", 1)[0]
+        raise CheckpointError(f"{source} cannot be loaded ({type(error).__name__}): {reason}") from error
     if adapter:
         from peft import PeftModel
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nurse_lsp.models import tokenizer_file
+from nurse_lsp.models import check_network, tokenizer_file
 from nurse_lsp.vocabulary import Vocabulary
 from nurse_training.families import Array, Decoder, ExportError, Layer, Linear, Norm, decoder_of
 from nurse_training.noteevents import written_aside
@@ -46,18 +46,16 @@ def write_gguf(folder: Path, out: Path, quant: str = "q8_0") -> int:
     """Writes a checkpoint as GGUF; returns the file's bytes.
 
     Args:
-        folder: a checkpoint of transformers.
+        folder: a checkpoint of transformers, or a LoRA adapter's.
         out: the file.
         quant: one of `QUANTS`, of the matrices.
 
     Raises:
         ExportError: llama.cpp does not know the family, or the package `gguf` is missing.
+        CheckpointError: the checkpoint is damaged, or an adapter's base is not here.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from nurse_training.export import load_network
 
-    from nurse_lsp.architectures import register
-
-    register()
     try:
         from gguf import GGMLQuantizationType, GGUFWriter
         from gguf.quants import quantize
@@ -65,10 +63,10 @@ def write_gguf(folder: Path, out: Path, quant: str = "q8_0") -> int:
         raise ExportError("GGUF files are written by the package 'gguf': pip install 'nurse-lsp[train]'") from error
     if quant not in QUANTS:
         raise ExportError(f"No kind of weights '{quant}', only {', '.join(QUANTS)}.")
-    family = str(AutoConfig.from_pretrained(folder).model_type)
+    family = str(check_network(folder).get("model_type"))
     if family not in ARCHITECTURES:
         raise ExportError(f"llama.cpp is given {', '.join(ARCHITECTURES)}, not '{family}'.")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    model = load_network(folder, exact=True)
     decoder, kind = decoder_of(model, LONGEST), GGMLQuantizationType[quant.upper()]
     with written_aside(out) as aside:
         writer = GGUFWriter(str(aside), ARCHITECTURES[family])

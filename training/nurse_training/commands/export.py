@@ -13,7 +13,12 @@ from nurse_training.noteevents import NotesError, ReadCounts, read_notes
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint folder of transformers: Llama, Qwen3, GPT-2 or OPT, or a LoRA adapter's.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, help="A checkpoint folder of transformers: Llama, Qwen3, GPT-2 or OPT, or a LoRA adapter's."
+        ),
+    ],
     text: Annotated[
         Path | None, typer.Option(help="Notes (.jsonl, .csv, folder of .note) to measure on what int8 costs in bits per byte.")
     ] = None,

@@ -108,6 +108,19 @@ def _say(line: str) -> None:
     console.print(line, highlight=False, markup=False)
 
 
+def _tokenizer_of(start_from: Path) -> Tokenizer:
+    """The tokenizer of the checkpoint to begin with, once all of it is there."""
+    from tokenizers import Tokenizer
+
+    from nurse_lsp.models import CheckpointError, check_checkpoint, tokenizer_file
+
+    try:
+        check_checkpoint(start_from)
+    except CheckpointError as error:
+        fail(f"--start-from: {error}")
+    return Tokenizer.from_file(str(tokenizer_file(start_from)))
+
+
 def _base(
     recipe: Recipe, out: Path, base: Path | None, tokenizer: Path | None, download: bool, tiny: bool, start_from: Path | None
 ) -> tuple[Path | None, Tokenizer | None]:
@@ -115,13 +128,11 @@ def _base(
 
     What is wrong with it ends the command, before torch is imported.
     """
-    from tokenizers import Tokenizer
 
-    from nurse_lsp.models import tokenizer_file
     from nurse_training.bases import FAMILY_OF_BASE, BaseError, base_tokenizer, family_of, find_base, model_type
 
     if recipe.base == "none":
-        return None, Tokenizer.from_file(str(tokenizer_file(start_from))) if start_from else None
+        return None, _tokenizer_of(start_from) if start_from else None
     try:
         if tiny:
             from nurse_training.tiny import write_tiny_base
