@@ -244,6 +244,7 @@ def test_misuse_is_said(tmp_path: Path):
         (["--data", notes], "--held-out"),
         (["--data", notes, "--held-out", notes, "--canaries", tmp_path / "canaries.json"], "--canaries N"),
         (["--data", tmp_path / "none", "--held-out", notes], "no such file"),
+        (["--data", notes, "--held-out", notes], "12 of 12 held-out notes stand in --data too"),
     ):
         result = CliRunner().invoke(evaluation, ["audit", *map(str, arguments)])
         assert result.exit_code == 2 and said in result.output

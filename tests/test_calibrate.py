@@ -196,3 +196,5 @@ def test_misuse_is_said(model, tmp_path):
     options = ["calibrate", "--model", str(model), "--data", str(data)]
     assert CliRunner().invoke(app, options).exit_code == 2  # nobody is left to measure on
     assert CliRunner().invoke(app, [*options, "--plot", "r.txt"]).exit_code == 2
+    result = CliRunner().invoke(app, [*options, "--held-out", str(data)])
+    assert result.exit_code == 2 and "1 of 1 held-out notes stand in --data too" in result.output

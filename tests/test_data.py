@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nurse_evaluation.data import DataError, origin, read_data
+from nurse_evaluation.data import DataError, EvalNote, check_apart, origin, read_data
 
 NOTE = '{"text": "Pt quokka, calm.", "subject_id": "7", "source": "nurse-train synth"}\n'
 
@@ -57,3 +57,10 @@ def test_a_file_that_was_cut_off_is_said(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(NOTE.encode() * 50)[:40])
     with pytest.raises(DataError, match="cut off or damaged"):
         read_data(path)
+
+
+def test_a_set_phrase_on_both_sides_is_borne_and_the_same_notes_are_not() -> None:
+    held_out = [EvalNote(f"Note {number}", str(number)) for number in range(10)]
+    check_apart(["Note 3 \n", "another"], held_out)
+    with pytest.raises(DataError, match="2 of 10 held-out notes"):
+        check_apart(["Note 3", "Note 4"], held_out)

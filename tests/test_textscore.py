@@ -211,7 +211,7 @@ def test_the_command_prints_lines_for_people_and_can_leave_bertscore_out(predict
     [
         ([], "one of: --data"),
         (["--data", "x", "--predictions", "y"], "one of: --data"),
-        (["--predictions", "nowhere.jsonl"], "nurse-eval generate"),
+        (["--predictions", "nowhere.jsonl"], "no such file. Predictions are written by: nurse-eval generate"),
         (["--predictions", "nowhere.jsonl", "--bertscore-model", "roberta-large"], "on this machine"),
     ],
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
-from nurse_evaluation.data import DataError, EvalNote, fingerprint, prepared_notes, read_data
+from nurse_evaluation.data import DataError, EvalNote, check_apart, fingerprint, prepared_notes, read_data
 from nurse_evaluation.exposure import Canaries, RepeatFigures, by_repeats, exposures
 from nurse_evaluation.intervals import ratio
 from nurse_evaluation.membership import FALSE_POSITIVES, ZLIB, Attack, attack, bits_per_byte
@@ -162,7 +162,11 @@ def audit(
         candidates: secrets to rank against; 0 takes all there are.
         seed: of the sample of candidates.
         tick: told of work done, `work` in all.
+
+    Raises:
+        DataError: the held-out notes are those of the training.
     """
+    check_apart(training.texts(), held_out)
     exposure = exposures(completer, canaries, candidates, seed, tick) if canaries else {}
     rivals = 0
     if canaries:

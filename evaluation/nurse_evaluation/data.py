@@ -22,6 +22,10 @@ PREPARED_SPLITS = ("test", "validation")
 """Splits of a prepared folder that may be measured on, in this order; the first that holds a row is read."""
 
 
+SHARED_LIMIT = 0.1
+"""Share of held-out notes that may be learned or fitted on too: a set phrase is the whole note of many patients."""
+
+
 class DataError(Exception):
     """Notes cannot be read; the message names the file and line, never what stands in it."""
 
@@ -66,6 +70,23 @@ def read_data(path: Path, notes: int = 0) -> list[EvalNote]:
     if not found:
         raise DataError(f"{path}: no notes in it. Give a JSONL file with `text`, a folder of .note files or a prepared folder.")
     return found if notes <= 0 or notes >= len(found) else [found[index * len(found) // notes] for index in range(notes)]
+
+
+def check_apart(seen: Iterable[str], held_out: Sequence[EvalNote]) -> None:
+    """Looks whether notes to check on are others than those that were learned or fitted on: the same notes flatter any model.
+
+    Args:
+        seen: texts of the notes that were learned or fitted on, or of their pieces.
+        held_out: the notes to check on.
+
+    Raises:
+        DataError: more than `SHARED_LIMIT` of them stand there too.
+    """
+    wanted = {note.text.strip() for note in held_out}
+    both = {text for piece in seen if (text := piece.strip()) in wanted}
+    shared = sum(note.text.strip() in both for note in held_out)
+    if shared > SHARED_LIMIT * len(held_out):
+        raise DataError(f"{shared} of {len(held_out)} held-out notes stand in --data too. Name notes of other patients with --held-out.")
 
 
 def origin(path: Path) -> str:

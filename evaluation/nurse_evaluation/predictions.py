@@ -105,7 +105,8 @@ def read_predictions(path: Path) -> tuple[dict[str, object], list[Prediction]]:
             raise ValueError
         rows = [Prediction(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: no predictions. They are written by: nurse-eval generate --out FILE") from error
+        what = "no such file" if isinstance(error, FileNotFoundError) else "no predictions"
+        raise DataError(f"{path}: {what}. Predictions are written by: nurse-eval generate --out FILE") from error
     if not rows:
         raise DataError(f"{path}: it holds no prediction")
     return header, rows

@@ -36,7 +36,7 @@ def calibrate(
         raise typer.Exit(MISUSE)
     with measuring("Asking at every cursor", 0) as progress:
         from nurse_evaluation import calibrate as calibrating
-        from nurse_evaluation.data import DataError, fingerprint, read_data
+        from nurse_evaluation.data import DataError, check_apart, fingerprint, read_data
         from nurse_evaluation.predictor import load_predictor
         from nurse_evaluation.reliability import draw, fit_curves
         from nurse_evaluation.results import record, write_result
@@ -46,6 +46,8 @@ def calibrate(
         fit, check = (found, read_data(held_out, notes)) if held_out else calibrating.split_patients(found)
         if not fit or not check:
             raise DataError(f"{data}: notes of three patients at least are needed, or --held-out NOTES")
+        if held_out:
+            check_apart((note.text for note in fit), check)
         completer = load_predictor(model, threads)
         task = progress.task_ids[0]
         progress.update(task, total=sum(len(note.text) for note in (*fit, *check)))
