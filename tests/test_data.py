@@ -45,6 +45,15 @@ def test_a_line_that_is_no_note_is_named_and_not_quoted(tmp_path: Path, second: 
     assert said.value.__cause__ is None  # nor by what is printed of an error below it
 
 
+@pytest.mark.parametrize(("content", "says"), [("", "no notes in it"), (None, "no such file")])
+def test_no_notes_are_said(tmp_path: Path, content: str | None, says: str) -> None:
+    path = tmp_path / "notes.jsonl"
+    if content is not None:
+        path.write_text(content, "utf-8")
+    with pytest.raises(DataError, match=says):
+        read_data(path)
+
+
 def test_a_note_that_is_not_utf8_is_named_and_not_quoted(tmp_path: Path) -> None:
     (tmp_path / "a.note").write_bytes(b"Pt quokka caf\xe9")
     with pytest.raises(DataError, match=r"a\.note: not UTF-8 at byte 13") as said:

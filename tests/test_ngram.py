@@ -192,18 +192,6 @@ def test_notes_of_a_prepared_folder_come_back_as_text(prepared):
     assert {note.text for note in read_data(prepared)} == {training_text(line * 2) for line in LINES}
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [("", "no notes"), ("{]\n", "JSONL"), ('{"note": "x"}\n', "JSONL"), ('{"text": 5}\n', "JSONL"), (None, "no such file")],
-)
-def test_data_that_cannot_be_read_is_said(tmp_path, content, said):
-    path = tmp_path / "notes.jsonl"
-    if content is not None:
-        path.write_text(content, "utf-8")
-    with pytest.raises(DataError, match=said):
-        read_data(path)
-
-
 def test_some_notes_are_taken_evenly(tmp_path):
     path = tmp_path / "notes.jsonl"
     path.write_text("".join(json.dumps({"text": str(number)}) + "\n" for number in range(10)), "utf-8")
