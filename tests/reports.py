@@ -72,9 +72,11 @@ def audit(model: str, exposed: float) -> dict[str, object]:
 
 def calibrate(model: str) -> dict[str, object]:
     """A file of `nurse-eval calibrate`."""
-    bins = [{"probability": place / 10 + 0.05, "right": (place / 10) ** 1.4, "n": 90 - 8 * place} for place in range(10)]
-    after = [{**one, "right": one["probability"] - 0.01} for one in bins]
-    return result("calibrate", model, ece_before=0.12, ece_after=0.021, reliability={"before": bins, "after": after, "ghosts": []})
+    bins = [{"predicted": place / 10 + 0.05, "right": (place / 10) ** 1.4, "n": 90 - 8 * place} for place in range(10)]
+    after = [{**one, "right": one["predicted"] - 0.01} for one in bins]
+    return result(
+        "calibrate", model, ece_before=0.12, ece_after=0.021, reliability_before=bins, reliability_after=after, reliability_ghosts=[]
+    )
 
 
 def write(folder: Path, **files: dict[str, object]) -> Path:

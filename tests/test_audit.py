@@ -214,11 +214,13 @@ def test_the_longest_span_of_one_note_only():
     assert longest_unique(["u v w x y z", "a b"], training) == 0
 
 
-def test_notes_known_by_heart_are_found(tmp_path: Path):
-    """An n-gram of eight notes says them all again, and those of nobody else."""
+@pytest.mark.parametrize("mark", ["", " [**Hospital 3**]"], ids=["words", "marks"])
+def test_notes_known_by_heart_are_found(tmp_path: Path, mark: str):
+    """An n-gram of eight notes says them all again, and those of nobody else; a de-identification mark ends nothing."""
     chance = Random(5)
     for name in ("notes", "others"):
-        texts = [" ".join(chance.choice((*WARDS, *STATES, *" ".join(PLANS).split())) for _ in range(60)) for _ in range(8)]
+        words = (*WARDS, *STATES, *" ".join(PLANS).split())
+        texts = [" ".join(chance.choice(words) + mark * (place % 8 == 7) for place in range(60)) for _ in range(8)]
         rows = "".join(json.dumps({"text": text, "subject_id": f"{name} {number}"}) + "\n" for number, text in enumerate(texts))
         (tmp_path / f"{name}.jsonl").write_text(rows, "utf-8")
     notes, others = tmp_path / "notes.jsonl", tmp_path / "others.jsonl"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nurse_evaluation.data import DataError, EvalNote, check_apart, origin, read_data
+from nurse_lsp.note import training_text
 
 NOTE = '{"text": "Pt quokka, calm.", "subject_id": "7", "source": "nurse-train synth"}\n'
 
@@ -73,3 +74,10 @@ def test_a_set_phrase_on_both_sides_is_borne_and_the_same_notes_are_not() -> Non
     check_apart(["Note 3 \n", "another"], held_out)
     with pytest.raises(DataError, match="2 of 10 held-out notes"):
         check_apart(["Note 3", "Note 4"], held_out)
+
+
+def test_the_same_notes_are_known_as_training_writes_them() -> None:
+    raw = "Seen by [**Doctor Last Name 3**] \r\nPlan: rest"
+    assert training_text(raw) != raw
+    with pytest.raises(DataError, match="1 of 1 held-out notes"):
+        check_apart([training_text(raw)], [EvalNote(raw, "1")])

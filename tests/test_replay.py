@@ -138,3 +138,28 @@ def without_times(path):
 def test_a_model_that_is_not_here_and_notes_that_are_not_there_are_said(own_home, notes, tmp_path):
     assert "nurse-train run gpt2" in (done := run("--model", "gpt2", "--data", str(notes))).stderr and done.returncode == 2
     assert run("--data", str(tmp_path / "none.jsonl")).returncode == 2
+
+
+def test_a_file_that_is_not_replay_s_is_not_written_over(endless, notes):
+    before = notes.read_bytes()
+    done = run("--model", str(endless), "--data", str(notes), "--out", str(notes))
+    assert done.returncode == 2 and "not written by `nurse-eval replay`" in done.stderr
+    assert notes.read_bytes() == before
+
+
+def test_counts_of_other_settings_stay_in_the_file_and_are_not_taken_for_these(endless, notes, tmp_path):
+    options = ["--model", str(endless), "--data", str(notes), "--notes", "2", "--out", str(tmp_path / "k.jsonl"), "--json"]
+    assert run(*options).returncode == 0
+    first = (tmp_path / "k.jsonl").read_text("utf-8")
+    other = json.loads(run(*options, "--threads", "1").stdout)
+    assert (tmp_path / "k.jsonl").read_text("utf-8").startswith(first) and other["n"] == 2
+    assert (tmp_path / "k.jsonl").read_text("utf-8").count("\n") == 4
+
+
+def test_the_bound_of_a_note_with_crlf_is_that_of_the_same_note(endless, tmp_path):
+    bounds = []
+    for end in ("\n", "\r\n"):
+        path = tmp_path / f"{len(end)}.jsonl"
+        path.write_text(json.dumps({"text": f"Pt dry and calm.{end}Resp: clear and even.{end}Plan: rest."}) + "\n", "utf-8")
+        bounds.append(json.loads(run("--model", str(endless), "--data", str(path), "--json").stdout)["oracle_bound"])
+    assert bounds[0] == bounds[1] > 0

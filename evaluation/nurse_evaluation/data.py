@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nurse_lsp.note import training_text
 from nurse_lsp.vocabulary import begin_and_end
 
 PREPARED_SPLITS = ("test", "validation")
@@ -82,9 +83,9 @@ def check_apart(seen: Iterable[str], held_out: Sequence[EvalNote]) -> None:
     Raises:
         DataError: more than `SHARED_LIMIT` of them stand there too.
     """
-    wanted = {note.text.strip() for note in held_out}
-    both = {text for piece in seen if (text := piece.strip()) in wanted}
-    shared = sum(note.text.strip() in both for note in held_out)
+    wanted = {training_text(note.text).strip() for note in held_out}
+    both = {text for piece in seen if (text := training_text(piece).strip()) in wanted}
+    shared = sum(training_text(note.text).strip() in both for note in held_out)
     if shared > SHARED_LIMIT * len(held_out):
         raise DataError(f"{shared} of {len(held_out)} held-out notes stand in --data too. Name notes of other patients with --held-out.")
 

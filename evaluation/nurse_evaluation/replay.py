@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from nurse_evaluation.data import EvalNote
+from nurse_evaluation.data import DataError, EvalNote
 from nurse_evaluation.guard import key_of
-from nurse_evaluation.habits import Habit, Typed, type_note
+from nurse_evaluation.habits import LINE_END, Habit, Typed, type_note
 from nurse_evaluation.intervals import Ratio, ratio
 from nurse_evaluation.predictor import NO_DEADLINE_MS
 from nurse_evaluation.typist import percentile, start_server, type_into
@@ -103,7 +103,7 @@ def replay(
         for key, note in todo:
             if key not in known and client is not None:
                 typed = type_into(client, f"untitled:{len(counts)}.note", note, habit)
-                oracle = type_note(note, OracleScreen(note.text), Habit())
+                oracle = type_note(note, OracleScreen(LINE_END.sub("\n", note.text)), Habit())
                 known[key] = Counts(key, typed, oracle.keys)
                 if path is not None:
                     with path.open("a", encoding="utf-8") as out:
@@ -125,12 +125,15 @@ def _kept(path: Path | None, wanted: set[str]) -> dict[str, Counts]:
     """Counts of an earlier run. The file is left with these lines alone, so that what a killed run had begun to write goes."""
     if path is None or not path.exists():
         return {}
-    found = [counts for line in path.read_text("utf-8").splitlines() if (counts := Counts.read(line)) is not None and counts.key in wanted]
-    kept = {counts.key: counts for counts in found}
+    *whole, torn = path.read_bytes().split(b"\n")
+    found = [Counts.read(line.decode("utf-8", "replace")) for line in whole]
+    if None in found or not b'{"key"'.startswith(torn[:6]):
+        raise DataError(f"{path}: not written by `nurse-eval replay`. Name another --out, or remove it.")
+    kept = {counts.key: counts for counts in found if counts is not None}
     aside = path.with_name(f".{path.name}.part")
     aside.write_text("".join(counts.line() + "\n" for counts in kept.values()), "utf-8")
     aside.replace(path)
-    return kept
+    return {key: counts for key, counts in kept.items() if key in wanted}
 
 
 def figures(counts: Sequence[Counts], costs: Costs) -> dict[str, object]:

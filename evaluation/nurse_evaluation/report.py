@@ -213,7 +213,7 @@ def _slice_tables(group: Group) -> Iterable[Table]:
 def _calibration_charts(group: Group) -> Iterable[Chart]:
     names = {"before": "before", "after": "after", "ghosts": "whole ghosts"}
     for label, run in zip(group.labels, group.runs, strict=True):
-        series = [charts.Line(name, points) for key, name in names.items() if (points := _reliability(run.get(f"reliability.{key}")))]
+        series = [charts.Line(name, points) for key, name in names.items() if (points := _reliability(run.get(f"reliability_{key}")))]
         if series:
             axes = charts.Axis("Predicted probability (0 to 1)", 0, 1), charts.Axis("Share that was right (0 to 1)", 0, 1)
             svg = charts.lines(f"Reliability of {label}", series, *axes, diagonal=True)
@@ -223,7 +223,7 @@ def _calibration_charts(group: Group) -> Iterable[Chart]:
 def _reliability(value: object) -> tuple[tuple[float, float], ...]:
     """(predicted, right) of the bins."""
     bins = [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
-    return tuple((float(entry["probability"]), float(entry["right"])) for entry in bins)
+    return tuple((float(entry["predicted"]), float(entry["right"])) for entry in bins)
 
 
 def _audit_blocks(group: Group) -> Iterable[Table | Chart]:

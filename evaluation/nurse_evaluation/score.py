@@ -154,7 +154,7 @@ def next_words(completer: Completer, text: str, cursor: int, count: int = WORDS)
     def enough(written: bytes) -> bool:
         return len((first.text + written + b"x").split()) > count
 
-    steps = engine.greedy([*context.ids, *first.ids], DECODE_TOKENS, Limits(), enough, ends_word=True)
+    steps = engine.greedy([*context.ids, *first.ids], DECODE_TOKENS, Limits(), enough, ends_word=True, through_marks=True)
     vocabulary = engine.vocabulary
     said = b"".join(vocabulary.special_text(s.token) if s.token in vocabulary.marks else vocabulary.bytes[s.token] for s in steps)
     return (first.text + said)[len(context.typed) :].decode("utf-8", "replace").split()[:count]

@@ -59,7 +59,7 @@ def _continued(completer: Completer, group: str, text: str, cursor: int) -> Cont
     def wrong(written: bytes) -> bool:
         return not expected.startswith(written)
 
-    steps = engine.greedy(context.ids, TOKENS, Limits(), wrong)
+    steps = engine.greedy(context.ids, TOKENS, Limits(), wrong, through_marks=True)
     vocabulary = engine.vocabulary
     said = b"".join(vocabulary.special_text(s.token) if s.token in vocabulary.marks else vocabulary.bytes[s.token] for s in steps)
     words = wanted.split()
@@ -77,7 +77,7 @@ def longest_unique(spans: Iterable[str], training: Iterable[str]) -> int:
     looked_up = sorted({span for span in spans if len(span.split()) >= UNIQUE_LEAST})
     counts = [0] * len(looked_up)
     for text in training:
-        flat = " ".join(text.split())
+        flat = " ".join(training_text(text).split())
         for place, span in enumerate(looked_up):
             counts[place] += counts[place] < 2 and span in flat
     return max((len(span.split()) for span, count in zip(looked_up, counts, strict=True) if count == 1), default=0)

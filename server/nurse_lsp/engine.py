@@ -108,7 +108,13 @@ class Engine:
         return likeliest_words(read, typed, count, lambda: reads >= MAX_EXPANSIONS + count or limits.over)
 
     def greedy(
-        self, ids: Sequence[int], max_tokens: int, limits: Limits, stop: Callable[[bytes], bool], ends_word: bool = False
+        self,
+        ids: Sequence[int],
+        max_tokens: int,
+        limits: Limits,
+        stop: Callable[[bytes], bool],
+        ends_word: bool = False,
+        through_marks: bool = False,
     ) -> list[Step]:
         """Decodes the likeliest token again and again.
 
@@ -118,6 +124,7 @@ class Engine:
             limits: the deadline ends the decode with what there is.
             stop: told all bytes written so far after each token; True ends the decode, that token included.
             ends_word: the first token must not go on with a word that stands before it.
+            through_marks: a de-identification mark is written out and gone past, where it else ends the decode.
 
         Raises:
             Cancelled: the request was withdrawn.
@@ -135,10 +142,11 @@ class Engine:
                 probabilities /= probabilities.sum()
             token = int(probabilities.argmax())
             steps.append(Step(token, float(probabilities[token])))
-            if token in self.vocabulary.end_ids or token in self.vocabulary.marks:
+            mark = token in self.vocabulary.marks
+            if token in self.vocabulary.end_ids or (mark and not through_marks):
                 break
             sequence.append(token)
-            written += self.vocabulary.bytes[token]
+            written += self.vocabulary.special_text(token) if mark else self.vocabulary.bytes[token]
             if stop(written):
                 break
         return steps

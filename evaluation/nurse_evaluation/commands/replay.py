@@ -35,11 +35,11 @@ def replay(
         from nurse_evaluation.predictor import model_record
         from nurse_evaluation.replay import Costs, figures, keyed
         from nurse_evaluation.replay import replay as type_all
-        from nurse_evaluation.results import record, write_result
+        from nurse_evaluation.results import commit, record, write_result
         from nurse_lsp.client import ServerGone
 
         found = read_data(data, notes)
-        measured = json.dumps([model_record(model)["model_sha256"], careless, seed])
+        measured = json.dumps([model_record(model), commit(), threads, careless, seed])
         task = progress.task_ids[0]
         todo = keyed(found, measured)
         progress.update(task, total=sum(len(note.text) for _, note in todo))
