@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
 
-from nurse_evaluation.data import DataError, EvalNote, check_apart, origin, read_data
+from nurse_evaluation.data import DataError, EvalNote, check_apart, fingerprint, origin, read_data
 from nurse_lsp.note import training_text
 
 NOTE = '{"text": "Pt quokka, calm.", "subject_id": "7", "source": "nurse-train synth"}\n'
@@ -27,6 +28,14 @@ def test_line_ends_of_a_file_are_its_system_s(tmp_path: Path) -> None:
     assert read_data(tmp_path)[0].text == "NPN\nResp: clear\n"
 
 
+def test_line_ends_of_a_row_are_those_of_the_product(tmp_path: Path) -> None:
+    for number, end in enumerate(("\n", "\r\n", "\r")):
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps({"text": f"NPN{end}Resp: clear{end}{end}calm"}), "utf-8")
+    assert {fingerprint(read_data(tmp_path / f"{number}.jsonl")) for number in range(3)} == {
+        fingerprint([EvalNote("NPN\nResp: clear\n\ncalm", "note 1")])
+    }
+
+
 @pytest.mark.parametrize(
     ("second", "says"),
     [
@@ -35,6 +44,7 @@ def test_line_ends_of_a_file_are_its_system_s(tmp_path: Path) -> None:
         (b'["Pt quokka"]', "line 2: no JSON object"),
         (b'{"body": "Pt quokka"}', "line 2: no `text`; its keys are: body"),
         (b'{"text": 5}', "line 2: its `text` is no text"),
+        (b'{"text": "quokka \\ud83d"}', "line 2: its `text` holds half a character"),
     ],
 )
 def test_a_line_that_is_no_note_is_named_and_not_quoted(tmp_path: Path, second: bytes, says: str) -> None:

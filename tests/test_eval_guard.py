@@ -122,13 +122,20 @@ def test_the_command_prints_its_figures_and_goes_on_where_it_ended(endless, note
     assert {"held_back", "keystrokes_saved", "keystrokes_saved_unguarded", "guard_ms_p99"} <= set(first)
     lines = out.read_text("utf-8").splitlines()
     assert len(lines) == 2 and "calm" not in out.read_text("utf-8")
-    out.write_text("\n".join([lines[0], lines[1][:20]]) + "\n", "utf-8")
+    out.write_text("\n".join([lines[0], lines[1][:20]]), "utf-8")  # as a killed run leaves it
     whole = run("--data", notes, "--model", endless, "--jobs", 1, "--out", out)
     assert whole["n"] == 3
     assert out.read_text("utf-8").splitlines()[0] == lines[0]
-    assert len(kept(out)) == 3
+    assert len(out.read_text("utf-8").splitlines()) == len(kept(out)) == 3
     again = run("--data", notes, "--model", endless, "--jobs", 1, "--out", out)
     assert {**again, "wall_s": 0} == {**whole, "wall_s": 0}
+
+
+def test_a_file_that_is_not_guard_s_is_not_written_to(endless, notes):
+    before = notes.read_bytes()
+    done = CliRunner().invoke(app, ["guard", "--data", str(notes), "--model", str(endless), "--out", str(notes)])
+    assert done.exit_code == 2 and "not written by `nurse-eval guard`" in done.stderr
+    assert notes.read_bytes() == before
 
 
 def test_processes_side_by_side_count_the_same(endless, notes):

@@ -83,7 +83,7 @@ def test_an_endpoint_that_is_not_there_is_not_measured(notes):
 
 def test_own_words_are_letters_and_nobody_elses():
     words = {own_word(number) for number in range(256)}
-    assert len({word[:5] for word in words}) > 250 and all(word.isalpha() for word in words)
+    assert len({word[: len(word) // 2] for word in words}) == 256 and all(word.isalpha() for word in words)
     assert with_own_word("Pt\n\ncalm", "zqx") == "zqx Pt\n\nzqx calm"
 
 

@@ -13,11 +13,15 @@ from nurse_evaluation import charts, published
 from nurse_evaluation.cli import app
 from nurse_evaluation.data import origin
 from nurse_evaluation.pages import as_markdown, html
+from nurse_evaluation.predictions import Prediction
 from nurse_evaluation.report import make_page, read_runs
-from nurse_evaluation.tables import KNOWLEDGE, OVERLAP, REPLAY, Run, comparable, refusal, table_of
+from nurse_evaluation.tables import CALIBRATION, KNOWLEDGE, OVERLAP, REPLAY, Run, comparable, labels_of, refusal, table_of
+from nurse_evaluation.textscore import score_file
 from nurse_training.cli import app as training
 from tests import reports
 from tests.chromium import Chromium, chromium
+
+REPORTED = {"protocol": "report", "unit": "sentence", "max_new_tokens": 128, "echo": False, "swap_args": False}
 
 
 def runs_of(*results: dict[str, object]) -> list[Run]:
@@ -52,6 +56,37 @@ def test_other_costs_and_other_typists_are_apart():
 def test_a_model_that_stands_there_twice_is_told_apart_by_its_file():
     group = comparable(runs_of(reports.replay("mini", 0.3), reports.replay("/models/mini", 0.2)), REPLAY)[0]
     assert group.labels == ("mini (0)", "mini (1)")
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    files = ("old/mini/score.json", "new/mini/score.json", "new/ngram/score.json", "new/mini/score.json")
+    runs = [Run(file, reports.score("ngram" if "ngram" in file else "mini", 0.2)) for file in files[:3]]
+    assert len(set(labels_of(runs))) == 3 and labels_of(runs)[2] == "ngram"
+    two = [Run(file, reports.score("mini", 0.2)) for file in ("a/mini.json", "b/mini.json")]
+    assert labels_of(two) == ("mini (a/mini)", "mini (b/mini)")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"protocol": "product", "cursors": 8}, {"protocol": "product", "cursors": 2}),
+        (REPORTED, {**REPORTED, "echo": True}),
+        (REPORTED, {**REPORTED, "swap_args": True}),
+        (REPORTED, {**REPORTED, "unit": "note"}),
+        (REPORTED, {**REPORTED, "max_new_tokens": 16}),
+    ],
+)
+def test_scores_of_predictions_made_in_another_way_are_apart(one, other):
+    row = Prediction(0, "a", 2, "Pt", " calm", " calm")
+    runs = runs_of(*({**reports.score("mini", 0.2), **score_file({"config": config}, [row], None)} for config in (one, other)))
+    groups = comparable(runs, OVERLAP)
+    assert len(groups) == 2 and "asked at" in refusal(groups)
+    assert len(comparable([runs[0], runs[0]], OVERLAP)) == 1
+
+
+def test_calibrations_measured_on_other_notes_of_one_file_name_are_apart():
+    runs = runs_of(*({**reports.score("mini", 0.2), "kind": "calibrate", "ece_after": 0.01, "held_out_sha256": digest} for digest in "ab"))
+    assert len(comparable(runs, CALIBRATION)) == 2
 
 
 def test_a_figure_stands_with_its_interval_and_unit():

@@ -186,3 +186,14 @@ def test_what_is_not_here_is_said(notes, tiny, arguments):
     assert done.exit_code == 2
     assert "Nothing was measured" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["score", "generate", "replay", "guard", "calibrate"])
+def test_a_folder_where_a_file_is_to_be_is_said(endless, tmp_path, command):
+    notes, folder = tmp_path / "notes.jsonl", tmp_path / "folder"
+    notes.write_text("".join(json.dumps({"text": f"Pt {word} and calm."}) + "\n" for word in ("dry", "warm", "here")), "utf-8")
+    folder.mkdir()
+    option = "--result" if command == "calibrate" else "--out"
+    options = ["--dry-run"] if command == "calibrate" else []
+    done = CliRunner().invoke(app, [command, "--data", str(notes), "--model", str(endless), option, str(folder), *options])
+    assert done.exit_code == 2 and f"{folder}: " in done.stderr and not list(folder.iterdir())

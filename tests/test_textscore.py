@@ -13,7 +13,7 @@ from nurse_evaluation.data import DataError
 from nurse_evaluation.predictions import Prediction
 from nurse_evaluation.rouge import ROUGES, rouge
 from nurse_evaluation.slices import slices_of
-from nurse_evaluation.textscore import figures, score_pairs
+from nurse_evaluation.textscore import figures, score_file, score_pairs
 
 CANDIDATES = ["resting and calm", "lungs clear bilat, no wheeze", "foley draining", "pt", "calm " * 30]
 REFERENCES = ["pt resting quietly", "lungs are clear bilaterally.", "Foley patent and draining clear urine", "Patient alert", "calm"]
@@ -126,6 +126,12 @@ def test_figures_by_hand():
     assert found["slices"]["negations"]["places"] == 1
     assert found["slices"]["drugs"] == {"places": 0}
     assert "bertscore" not in found
+
+
+def test_empty_candidates_in_the_place_of_references_have_no_ratio_of_lengths():
+    config = {"config": {"protocol": "report", "unit": "sentence", "max_new_tokens": 8, "echo": False, "swap_args": True}}
+    found = score_file(config, [Prediction(0, "a", 2, "Pt", " ", " calm")], None)
+    assert found["length_ratio"] is None and found["length_ratio_ci95"] is None
 
 
 def test_the_reports_pattern_is_a_short_reference_inside_a_long_candidate(encoder):

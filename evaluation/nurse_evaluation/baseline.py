@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from nurse_evaluation.data import DataError, EvalNote, fingerprint, prepared_rows, read_data
+from nurse_evaluation.data import DataError, EvalNote, fingerprint, prepared_rows, read_data, read_tokenizer
 from nurse_lsp.models import resolve, tokenizer_file
 from nurse_lsp.ngram import FILE, Counts, count_ngrams
 from nurse_lsp.note import BEGIN, END, training_text
@@ -83,7 +83,7 @@ def _prepared_corpus(folder: Path, model: str) -> Corpus:
     path = folder / "tokenizer.json"
     if model and _sha256(tokenizer_file(resolve(model))) != _sha256(path):
         raise DataError(f"{folder} was prepared with another tokenizer than that of '{model}'. Leave --model out, or give notes as text.")
-    _, end, size = _ids(Tokenizer.from_file(str(path)))
+    _, end, size = _ids(read_tokenizer(path))
     rows = list(prepared_rows(folder, "train"))
     stream = np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in rows)])
     starts = np.zeros(len(stream), np.bool_)
@@ -99,7 +99,7 @@ def _notes_corpus(data: Path, model: str) -> Corpus:
 
 def corpus_of(notes: Sequence[EvalNote], path: Path) -> Corpus:
     """Notes as the tokens of the tokenizer file at `path`."""
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = read_tokenizer(path)
     begin, end, size = _ids(tokenizer)
     parts: list[NDArray[np.int64]] = []
     for at in range(0, len(notes), BATCH):

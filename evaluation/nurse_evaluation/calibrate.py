@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from nurse_evaluation.data import EvalNote
-from nurse_evaluation.habits import LINE_END, Habit, Typed, type_note
+from nurse_evaluation.habits import Habit, Typed, type_note
 from nurse_evaluation.reliability import Event, calibration_error, reliability
 from nurse_evaluation.results import written_aside
 from nurse_lsp.completion import Completer
@@ -68,10 +68,10 @@ def survey(completer: Completer, notes: Sequence[EvalNote], tick: Callable[[int]
     completer.writer.thresholds = Open()
     surveyed = []
     for note in notes:
-        text = LINE_END.sub("\n", note.text)
+        text = note.text
         found = [completer.parts(text[:cursor], cursor, Limits()) if text[:cursor].strip() else () for cursor in range(len(text))]
         completer.forget("")
-        surveyed.append(Surveyed(EvalNote(text, note.group), found))
+        surveyed.append(Surveyed(note, found))
         tick(len(note.text))
     return surveyed
 

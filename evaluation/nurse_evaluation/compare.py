@@ -19,7 +19,7 @@ from pathlib import Path
 from nurse_evaluation.baseline import build_baseline
 from nurse_evaluation.data import DataError, fingerprint, read_data
 from nurse_evaluation.predictor import model_record
-from nurse_evaluation.results import commit
+from nurse_evaluation.results import commit, machine, versions
 from nurse_lsp.models import MODELS, resolve
 from nurse_lsp.ngram import FILE
 
@@ -143,7 +143,7 @@ def compare(models: dict[str, str], data: Path, steps: Sequence[Step], say: Call
         known = _is_done(step, wanted)
         say(f"{number} of {len(steps)}: {step.name} {step.model}{', done before' if known else ''}")
         if not known:
-            _run(step)
+            _run(step, wanted)
         seconds = 0.0 if known else round(time.perf_counter() - started, 1)
         done.append({"model": step.model, "step": step.name, "seconds": seconds})
     return done
@@ -151,24 +151,38 @@ def compare(models: dict[str, str], data: Path, steps: Sequence[Step], say: Call
 
 def _is_done(step: Step, wanted: dict[str, str]) -> bool:
     """Whether its result lies there, of the same model, notes, options and code."""
-    options = step.result.with_name(f".{step.name}.options")
-    if not step.result.exists() or not options.exists() or options.read_text("utf-8") != json.dumps(step.options):
+    if not step.result.exists() or _begun_with(step).get("options") != list(step.options):
         return False
     with step.result.open(encoding="utf-8") as lines:
         found = json.loads(lines.readline() if step.result.suffix == ".jsonl" else lines.read())
     return all(found.get(key) == value for key, value in wanted.items())
 
 
-def _run(step: Step) -> None:
-    """Runs the command anew; only what it has begun and can go on with stays."""
+def _run(step: Step, wanted: dict[str, str]) -> None:
+    """Runs the command anew; of what an earlier run has begun only that stays which it can go on with."""
     step.result.parent.mkdir(parents=True, exist_ok=True)
     step.result.unlink(missing_ok=True)
-    options = step.result.with_name(f".{step.name}.options")
-    options.write_text(json.dumps(step.options), "utf-8")
+    begins = {"options": list(step.options), **wanted, "versions": versions(), "machine": machine()}
+    if _begun_with(step) != begins:
+        step.result.with_name(f".{step.result.name}.part").unlink(missing_ok=True)
+    _begun_file(step).write_text(json.dumps(begins), "utf-8")
     command = [sys.executable, "-m", "nurse_evaluation", step.name, *step.options]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
     if code:
         raise StepFailed(f"nurse-eval {step.name} for '{step.model}' ended with code {code}; the same command goes on from there")
+
+
+def _begun_with(step: Step) -> dict[str, object]:
+    """Options, model, notes, code and machine that it was last begun with; empty where it never was."""
+    try:
+        found = json.loads(_begun_file(step).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _begun_file(step: Step) -> Path:
+    return step.result.with_name(f".{step.name}.begun")
 
 
 def headlines(models: Sequence[str], out: Path) -> dict[str, dict[str, object]]:

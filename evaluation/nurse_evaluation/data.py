@@ -8,10 +8,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,16 @@ from numpy.typing import NDArray
 from nurse_lsp.note import training_text
 from nurse_lsp.vocabulary import begin_and_end
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 PREPARED_SPLITS = ("test", "validation")
 """Splits of a prepared folder that may be measured on, in this order; the first that holds a row is read."""
 
 
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+LINE_END = re.compile("\r\n?")
+"""Of systems that have another than ours: one key of the typist, and one character of the note, on each of them."""
 SHARED_LIMIT = 0.1
 """Share of held-out notes that may be learned or fitted on too: a set phrase is the whole note of many patients."""
 
@@ -45,8 +53,12 @@ class EvalNote:
     """One note."""
 
     text: str
+    """With `\\n` at the end of each line, whatever the file has."""
     group: str
     """Whose note it is: the patient where the data says so, else the note itself. Intervals are drawn over groups."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", LINE_END.sub("\n", self.text))
 
 
 def read_data(path: Path, notes: int = 0) -> list[EvalNote]:
@@ -130,8 +142,7 @@ def _decoded(text: bytes, where: str) -> str:
 
 
 def _note_file(path: Path) -> EvalNote:
-    """A file's note, with the line ends of a text file."""
-    return EvalNote(_decoded(path.read_bytes(), str(path)).replace("\r\n", "\n").replace("\r", "\n"), path.stem)
+    return EvalNote(_decoded(path.read_bytes(), str(path)), path.stem)
 
 
 def _jsonl(path: Path) -> Iterator[EvalNote]:
@@ -152,6 +163,8 @@ def _note_of(row: dict[str, object], path: Path, number: int) -> EvalNote:
     if not isinstance(text, str):
         lacks = "its `text` is no text" if "text" in row else f"no `text`; its keys are: {', '.join(row)}"
         raise DataError(f"{path} line {number}: {lacks}")
+    if HALF_CHARACTER.search(text):
+        raise DataError(f"{path} line {number}: its `text` holds half a character (a lone surrogate). Write the file again as UTF-8.")
     return EvalNote(text, str(row.get("subject_id") or row.get("id") or f"note {number}"))
 
 
@@ -187,9 +200,7 @@ def prepared_notes(folder: Path, splits: Sequence[str] = PREPARED_SPLITS, pieces
     Raises:
         DataError: its rows cannot be read, or do not say where a note begins.
     """
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = read_tokenizer(folder / "tokenizer.json")
     begin, end = begin_and_end(tokenizer)
     if begin is None or end is None:
         raise DataError(f"{folder / 'tokenizer.json'}: no token for the beginning or the end of a note, so its rows are no notes")
@@ -201,6 +212,22 @@ def prepared_notes(folder: Path, splits: Sequence[str] = PREPARED_SPLITS, pieces
                 yield EvalNote(tokenizer.decode(ids, skip_special_tokens=False), f"{split} {number}")
         if number >= 0:
             return
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer file.
+
+    Raises:
+        DataError: it is not there, or is none.
+    """
+    from tokenizers import Tokenizer
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, and without it text and tokens cannot be told from one another")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # what the library raises is a plain Exception
+        raise DataError(f"{path}: not a tokenizer file, or cut off") from error
 
 
 def _notes_in(row: list[int], starts: list[int], begin: int, end: int, pieces: bool) -> Iterator[list[int]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from nurse_evaluation.data import EvalNote
+from nurse_evaluation.data import DataError, EvalNote
 from nurse_evaluation.intervals import ratio
 from nurse_evaluation.keystrokes import Offer, type_note
 from nurse_evaluation.unsafe import FAULTS, faults
@@ -172,19 +173,31 @@ def key_of(note: EvalNote, measured: str) -> str:
 
 
 def kept(path: Path | None) -> dict[str, Counts]:
-    """Counts of an earlier run by key; a last line that was cut off is left out."""
-    if path is None or not path.exists():
+    """Counts of an earlier run by key. A last line that a killed run had begun to write is cut off the file.
+
+    Raises:
+        DataError: it is no file of `nurse-eval guard`.
+    """
+    if path is None:
         return {}
-    names = {item.name for item in fields(Counts)}
-    found = {}
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and set(values) == names:
-            found[values["key"]] = Counts(**values)
-    return found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return {}
+    *whole, torn = path.read_bytes().split(b"\n")
+    found = [_kept_line(line) for line in whole]
+    if None in found or not b'{"key"'.startswith(torn[:6]):
+        raise DataError(f"{path}: not written by `nurse-eval guard`. Name another --out, or remove it.")
+    if torn:
+        os.truncate(path, path.stat().st_size - len(torn))
+    return {counts.key: counts for counts in found if counts is not None}
+
+
+def _kept_line(line: bytes) -> Counts | None:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return Counts(**values) if isinstance(values, dict) and set(values) == {item.name for item in fields(Counts)} else None
 
 
 def measure(

@@ -17,7 +17,6 @@ from nurse_evaluation.data import EvalNote
 from nurse_evaluation.unsafe import unsupported_number
 from nurse_lsp.note import BLANK
 
-LINE_END = re.compile(r"\r\n|\r|\n")
 _WORD = re.compile(r"\s*\S+")
 _NUMBER = re.compile(r"\d[\d.,:]*(?<![.,:])")
 
@@ -120,7 +119,7 @@ class _Sitting:
     """One note while it is typed."""
 
     def __init__(self, note: EvalNote, screen: Screen, habit: Habit) -> None:
-        self._wanted = LINE_END.sub("\n", note.text)
+        self._wanted = note.text
         self._screen = screen
         self._habit = habit
         self._random = Random(f"{habit.seed}:{note.group}:{len(note.text)}")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from nurse_evaluation import llama_cpp_process
 from nurse_evaluation.data import EvalNote
-from nurse_evaluation.habits import LINE_END
 from nurse_evaluation.scratch import CONTEXT_TOKENS
 from nurse_evaluation.typist import percentile
 from nurse_lsp.client import ServerGone
@@ -73,7 +72,6 @@ def _prompts(vocabulary: Vocabulary, notes: Sequence[EvalNote]) -> Iterator[list
     """Token ids of the note before each cursor, from the prompt builder that everything shares."""
     begin = [] if vocabulary.begin_id is None else [vocabulary.begin_id]
     for note in notes:
-        text = LINE_END.sub("\n", note.text)
-        for offset in range(1, len(text) + 1):
-            prompt = build_prompt(text[:offset], CONTEXT_TOKENS * CHARS_PER_TOKEN)
+        for offset in range(1, len(note.text) + 1):
+            prompt = build_prompt(note.text[:offset], CONTEXT_TOKENS * CHARS_PER_TOKEN)
             yield [*begin, *vocabulary.encode(prompt.stem + prompt.typed)][-CONTEXT_TOKENS:]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nurse_evaluation.data import DataError, EvalNote
 from nurse_evaluation.guard import key_of
-from nurse_evaluation.habits import LINE_END, Habit, Typed, type_note
+from nurse_evaluation.habits import Habit, Typed, type_note
 from nurse_evaluation.intervals import Ratio, ratio
 from nurse_evaluation.predictor import NO_DEADLINE_MS
 from nurse_evaluation.typist import percentile, start_server, type_into
@@ -103,7 +103,7 @@ def replay(
         for key, note in todo:
             if key not in known and client is not None:
                 typed = type_into(client, f"untitled:{len(counts)}.note", note, habit)
-                oracle = type_note(note, OracleScreen(LINE_END.sub("\n", note.text)), Habit())
+                oracle = type_note(note, OracleScreen(note.text), Habit())
                 known[key] = Counts(key, typed, oracle.keys)
                 if path is not None:
                     with path.open("a", encoding="utf-8") as out:
@@ -123,7 +123,10 @@ def keyed(notes: Sequence[EvalNote], measured: str) -> list[tuple[str, EvalNote]
 
 def _kept(path: Path | None, wanted: set[str]) -> dict[str, Counts]:
     """Counts of an earlier run. The file is left with these lines alone, so that what a killed run had begun to write goes."""
-    if path is None or not path.exists():
+    if path is None:
+        return {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
         return {}
     *whole, torn = path.read_bytes().split(b"\n")
     found = [Counts.read(line.decode("utf-8", "replace")) for line in whole]

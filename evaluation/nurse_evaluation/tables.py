@@ -154,9 +154,12 @@ def table_of(group: Group, kind: Kind) -> Table:
 
 
 def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Names of runs that differ: the model's, with the file's where one model stands there twice."""
-    times = Counter(run.name for run in runs)
-    return tuple(run.name if times[run.name] == 1 else f"{run.name} ({Path(run.file).stem})" for run in runs)
+    """Names of runs that differ: the model's, with the file's where one model stands there twice, as short as tells the files apart."""
+    names = [run.name for run in runs]
+    for told in (lambda run: Path(run.file).stem, lambda run: "/".join(Path(run.file).with_suffix("").parts[-2:]), lambda run: run.file):
+        times = Counter(names)
+        names = [name if times[name] == 1 else f"{run.name} ({told(run)})" for name, run in zip(names, runs, strict=True)]
+    return tuple(names)
 
 
 def _group(key: tuple[str, ...], runs: Sequence[Run], kind: Kind) -> Group:
@@ -227,7 +230,7 @@ OVERLAP = Kind(
         Figure("Places with a ghost", "shown_rate", "shown_rate_ci95", "%", 100, 1),
         Figure("Right from the start", "accepted_prefix_characters", "accepted_prefix_characters_ci95", "characters", 1, 2),
     ),
-    (("protocol", "protocol"), ("encoder", "encoder")),
+    (("protocol", "protocol"), ("asked", "asked at"), ("encoder", "encoder")),
 )
 KNOWLEDGE = Kind(
     "What the model knows",
@@ -239,7 +242,7 @@ KNOWLEDGE = Kind(
             for count in (1, 2, 3, 5, 10)
         ),
     ),
-    (("protocol", "protocol"), ("exact_match_of", "words of the")),
+    (("protocol", "protocol"), ("asked", "asked at"), ("exact_match_of", "words of the")),
 )
 AUDIT = Kind(
     "What the model gives away",
@@ -265,5 +268,5 @@ CALIBRATION = Kind(
         Figure("Wrong characters shown before", "wrong_chars_per_100_before", "", "per 100 characters", 1, 1),
         Figure("Wrong characters shown after", "wrong_chars_per_100", "", "per 100 characters", 1, 1),
     ),
-    (("config.held_out", "held-out notes"), ("config.wrong_share", "share of wrong characters aimed at")),
+    (("held_out_sha256", "held-out notes"), ("config.wrong_share", "share of wrong characters aimed at")),
 )

@@ -50,7 +50,20 @@ def score_file(header: Mapping[str, object], predictions: Sequence[Prediction], 
     config = header["config"]
     assert isinstance(config, Mapping)
     pairs = score_pairs(predictions, bool(config.get("echo")), bool(config.get("swap_args")), encoder)
-    return {**figures(pairs), "protocol": config["protocol"], "exact_match_of": "predictions"}
+    return {**figures(pairs), "protocol": config["protocol"], "asked": _asked(config), "exact_match_of": "predictions"}
+
+
+def _asked(config: Mapping[str, object]) -> str:
+    """What else than the protocol decides about the figures of a file of `nurse-eval generate`, in words."""
+    if config["protocol"] == "product":
+        return places_asked(config.get("cursors"))
+    said = [f"the middle of each {config.get('unit')}", f"{config.get('max_new_tokens')} tokens written"]
+    return ", ".join([*said, *(name.replace("_", " ") for name in ("echo", "swap_args") if config.get(name))])
+
+
+def places_asked(cursors: object) -> str:
+    """How many places of a note the product protocol asks at, in words."""
+    return f"{cursors} places in each note"
 
 
 def score_model(
@@ -74,7 +87,7 @@ def score_model(
         rows += complete(product_cuts(number, note, cursors)) if cursors else []
         tick()
     shown = figures(score_pairs(rows, False, False, encoder)) if rows else {}
-    return {**shown, **model_figures(found), "protocol": "product", "exact_match_of": "model"}
+    return {**shown, **model_figures(found), "protocol": "product", "asked": places_asked(cursors), "exact_match_of": "model"}
 
 
 def score_pairs(predictions: Sequence[Prediction], echo: bool, swap: bool, encoder: Encoder | None) -> list[PairScore]:
@@ -128,7 +141,7 @@ def figures(pairs: Sequence[PairScore]) -> dict[str, object]:
     match = {str(count): _mean((pair.group, pair.right_words >= count) for pair in some) for count, some in asked.items() if some}
     return {
         **{name: _prf(pairs, name) for name in (*ROUGES, "bertscore") if name in pairs[0].scores},
-        **_with_interval("length_ratio", ratio((pair.group, *pair.lengths) for pair in pairs).rounded()),
+        **_length_ratio(pairs),
         **_with_interval("shown_rate", _mean((pair.group, pair.shown) for pair in pairs)),
         **_with_interval("accepted_prefix_characters", _mean((pair.group, pair.right_characters) for pair in pairs)),
         "exact_match": {name: value for name, (value, _) in match.items()},
@@ -137,6 +150,13 @@ def figures(pairs: Sequence[PairScore]) -> dict[str, object]:
         "places": len(pairs),
         "groups": len({pair.group for pair in pairs}),
     }
+
+
+def _length_ratio(pairs: Sequence[PairScore]) -> dict[str, object]:
+    """None where nothing was written and candidates count as references: there is no ratio to nothing."""
+    if not any(pair.lengths[1] for pair in pairs):
+        return {"length_ratio": None, "length_ratio_ci95": None}
+    return _with_interval("length_ratio", ratio((pair.group, *pair.lengths) for pair in pairs).rounded())
 
 
 def _slice(pairs: Sequence[PairScore]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nurse_evaluation.data import EvalNote
-from nurse_evaluation.habits import LINE_END, TYPES_ALL, Habit, Typed, type_note
+from nurse_evaluation.habits import TYPES_ALL, Habit, Typed, type_note
 from nurse_lsp.client import Client, ServerGone, server_command
 
 
@@ -117,7 +117,7 @@ def type_notes(client: Client, notes: Sequence[EvalNote], keys_per_s: float, lim
             left = limit - len(replay.milliseconds) if limit else len(note.text)
             if left <= 0:
                 break
-            begun = EvalNote(LINE_END.sub("\n", note.text)[:left], note.group)
+            begun = EvalNote(note.text[:left], note.group)
             typed = type_into(client, f"untitled:{round_number}-{number}.note", begun, TYPES_ALL, keys_per_s)
             replay.shown += typed.shown
             replay.milliseconds += typed.milliseconds

@@ -60,15 +60,16 @@ def calibrate(
             **calibrating.figures(fitted, surveyed[1]),
             **calibrating.fitted_record(fitted),
             "fitted_on": len(fit),
+            "held_out_sha256": fingerprint(check),
             **record("calibrate", model, data, found, config, 0, started=started),
             "n": len(check),
         }
         if not dry_run:
             calibrating.write_card(resolve(model), fitted, {"data": fingerprint(fit)[:16]})
-    if plot is not None:
-        draw(plot, result)
-    if result_file is not None:
-        write_result(result_file, result)
+        if plot is not None:
+            draw(plot, result)
+        if result_file is not None:
+            write_result(result_file, result)
     if json_output:
         typer.echo(json.dumps(result))
         return

@@ -32,10 +32,11 @@ def guard(
         from nurse_evaluation.data import fingerprint, read_data
         from nurse_evaluation.guard import figures, kept, key_of, measure
         from nurse_evaluation.predictor import model_record
+        from nurse_evaluation.results import commit
 
         record = {**model_record(model), "hostile": hostile}
         found = [note for path in data for note in read_data(path, notes)]
-        measured = json.dumps([record, menu_every, afresh])
+        measured = json.dumps([record, commit(), menu_every, afresh])
         todo = list({(key := key_of(note, measured)): (key, note) for note in found}.values())
         known = kept(out)
         task = progress.task_ids[0]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 MISUSE = 2
+NAMED_WRONGLY = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What opening a path says where the command's user named another than was meant."""
 
 ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME|FOLDER", help="A model of nurse-lsp, or a folder of `nurse-eval baseline`.")
@@ -48,4 +50,7 @@ def measuring(what: str, total: int | None) -> Iterator[Progress]:
             yield progress
     except (DataError, ModelError) as error:
         typer.echo(f"Nothing was measured: {error}", err=True)
+        raise typer.Exit(MISUSE) from error
+    except NAMED_WRONGLY as error:
+        typer.echo(f"Nothing was measured: {error.filename2 or error.filename}: {error.strerror}", err=True)
         raise typer.Exit(MISUSE) from error

@@ -50,8 +50,8 @@ def replay(
             raise typer.Exit(1) from error
         config = {"notes": notes, "careless": careless, "key_s": key_s, "reading_s": reading_s, "threads": threads}
         result = {**figures(counts, Costs(key_s, reading_s)), **record("replay", model, data, found, config, seed, started=started)}
-    if result_file is not None:
-        write_result(result_file, result)
+        if result_file is not None:
+            write_result(result_file, result)
     if json_output:
         typer.echo(json.dumps(result))
         return
