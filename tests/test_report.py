@@ -59,11 +59,8 @@ def test_a_model_that_stands_there_twice_is_told_apart_by_its_file():
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders():
-    files = ("old/mini/score.json", "new/mini/score.json", "new/ngram/score.json", "new/mini/score.json")
-    runs = [Run(file, reports.score("ngram" if "ngram" in file else "mini", 0.2)) for file in files[:3]]
-    assert len(set(labels_of(runs))) == 3 and labels_of(runs)[2] == "ngram"
-    two = [Run(file, reports.score("mini", 0.2)) for file in ("a/mini.json", "b/mini.json")]
-    assert labels_of(two) == ("mini (a/mini)", "mini (b/mini)")
+    runs = [Run(f"{folder}/score.json", reports.score(model, 0.2)) for folder, model in (("a", "mini"), ("b", "mini"), ("b", "ngram"))]
+    assert labels_of(runs) == ("mini (a/score)", "mini (b/score)", "ngram")
 
 
 @pytest.mark.parametrize(

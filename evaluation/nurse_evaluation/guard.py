@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from nurse_evaluation.data import DataError, EvalNote
+from nurse_evaluation.data import EvalNote
 from nurse_evaluation.intervals import ratio
 from nurse_evaluation.keystrokes import Offer, type_note
+from nurse_evaluation.results import own_lines
 from nurse_evaluation.unsafe import FAULTS, faults
 from nurse_lsp.completion import Completer
 from nurse_lsp.guard import Screened, screen
@@ -173,26 +173,11 @@ def key_of(note: EvalNote, measured: str) -> str:
 
 
 def kept(path: Path | None) -> dict[str, Counts]:
-    """Counts of an earlier run by key. A last line that a killed run had begun to write is cut off the file.
-
-    Raises:
-        DataError: it is no file of `nurse-eval guard`.
-    """
-    if path is None:
-        return {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return {}
-    *whole, torn = path.read_bytes().split(b"\n")
-    found = [_kept_line(line) for line in whole]
-    if None in found or not b'{"key"'.startswith(torn[:6]):
-        raise DataError(f"{path}: not written by `nurse-eval guard`. Name another --out, or remove it.")
-    if torn:
-        os.truncate(path, path.stat().st_size - len(torn))
-    return {counts.key: counts for counts in found if counts is not None}
+    """Counts of an earlier run by key; `own_lines` says which file is refused."""
+    return {counts.key: counts for counts in own_lines(path, _kept_line, "guard")}
 
 
-def _kept_line(line: bytes) -> Counts | None:
+def _kept_line(line: str) -> Counts | None:
     try:
         values = json.loads(line)
     except ValueError:

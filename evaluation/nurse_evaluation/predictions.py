@@ -66,11 +66,9 @@ def write_predictions(
         Lines that an earlier run had done.
 
     Raises:
-        DataError: a folder lies there, or a file of another run, done or begun.
+        DataError: a file of another run, done or begun.
     """
     head = json.dumps(header, ensure_ascii=False)
-    if path.is_dir():
-        raise DataError(f"{path}: a folder. Name a file in it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         _check_header(path, path, head)

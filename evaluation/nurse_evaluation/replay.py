@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from nurse_evaluation.data import DataError, EvalNote
+from nurse_evaluation.data import EvalNote
 from nurse_evaluation.guard import key_of
 from nurse_evaluation.habits import Habit, Typed, type_note
 from nurse_evaluation.intervals import Ratio, ratio
 from nurse_evaluation.predictor import NO_DEADLINE_MS
+from nurse_evaluation.results import own_lines
 from nurse_evaluation.typist import percentile, start_server, type_into
 from nurse_lsp.guard import screen
 from nurse_lsp.sections import Place
@@ -96,7 +97,7 @@ def replay(
     Raises:
         ServerGone: the server ended or cannot serve the model.
     """
-    known = _kept(path, {key for key, _ in todo})
+    known = {counts.key: counts for counts in own_lines(path, Counts.read, "replay")}
     counts: list[Counts] = []
     client = start_server(model, threads, deadlineMs=NO_DEADLINE_MS) if any(key not in known for key, _ in todo) else None
     try:
@@ -119,24 +120,6 @@ def replay(
 def keyed(notes: Sequence[EvalNote], measured: str) -> list[tuple[str, EvalNote]]:
     """Notes with what their counts are kept under, each once."""
     return list({(key := key_of(note, measured)): (key, note) for note in notes}.values())
-
-
-def _kept(path: Path | None, wanted: set[str]) -> dict[str, Counts]:
-    """Counts of an earlier run. The file is left with these lines alone, so that what a killed run had begun to write goes."""
-    if path is None:
-        return {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return {}
-    *whole, torn = path.read_bytes().split(b"\n")
-    found = [Counts.read(line.decode("utf-8", "replace")) for line in whole]
-    if None in found or not b'{"key"'.startswith(torn[:6]):
-        raise DataError(f"{path}: not written by `nurse-eval replay`. Name another --out, or remove it.")
-    kept = {counts.key: counts for counts in found if counts is not None}
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text("".join(counts.line() + "\n" for counts in kept.values()), "utf-8")
-    aside.replace(path)
-    return {key: counts for key, counts in kept.items() if key in wanted}
 
 
 def figures(counts: Sequence[Counts], costs: Costs) -> dict[str, object]:

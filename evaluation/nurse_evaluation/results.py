@@ -11,16 +11,18 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from nurse_evaluation.data import EvalNote, fingerprint, origin
+from nurse_evaluation.data import DataError, EvalNote, fingerprint, origin
 from nurse_evaluation.predictor import model_record
 from nurse_lsp.settings import NO_ENDPOINT
 
+Line = TypeVar("Line")
+"""What a line of a JSONL file stands for."""
 Kind = Literal["generate", "score", "replay", "calibrate", "audit", "bench"]
 
 PACKAGES = (
@@ -106,6 +108,32 @@ def written_aside(path: Path, mode: int = 0o644) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def own_lines(path: Path | None, read: Callable[[str], Line | None], command: str) -> list[Line]:
+    """What a run that was broken off has left in its JSONL file, ready to be appended to: a line that it had begun to write is cut off.
+
+    Args:
+        path: the file; the folders above it are made. None keeps nothing.
+        read: gives a line's value; None for a line that the command does not write. Its lines begin with `key`.
+        command: whose file it is.
+
+    Raises:
+        DataError: it is somebody else's file.
+    """
+    if path is None:
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return []
+    *whole, torn = path.read_bytes().split(b"\n")
+    found = [read(line.decode("utf-8", "replace")) for line in whole]
+    own = [value for value in found if value is not None]
+    if len(own) < len(found) or not b'{"key"'.startswith(torn[:6]):
+        raise DataError(f"{path}: not written by `nurse-eval {command}`. Name another --out, or remove it.")
+    if torn:
+        os.truncate(path, path.stat().st_size - len(torn))
+    return own
 
 
 def versions() -> dict[str, str]:

@@ -64,12 +64,12 @@ def calibrate(
             **record("calibrate", model, data, found, config, 0, started=started),
             "n": len(check),
         }
-        if not dry_run:
-            calibrating.write_card(resolve(model), fitted, {"data": fingerprint(fit)[:16]})
         if plot is not None:
             draw(plot, result)
         if result_file is not None:
             write_result(result_file, result)
+        if not dry_run:  # last, so that the card is not another where a file could not be written
+            calibrating.write_card(resolve(model), fitted, {"data": fingerprint(fit)[:16]})
     if json_output:
         typer.echo(json.dumps(result))
         return
