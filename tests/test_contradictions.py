@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nurse_lsp.contradictions import _read_on
 from nurse_lsp.guard import screen
-from nurse_lsp.lexicon import terms
+from nurse_lsp.lexicon import forget_leads, lead_terms, read_on, terms
 
 CONTRADICTIONS = """
 polarity | Pt c/o chest pain. | Denies chest pain.
@@ -322,4 +321,12 @@ SAID = st.lists(st.sampled_from(PIECES)).map("".join)
 @settings(deadline=None)
 @example("Abd soft, BS present + pain on left ", "side")
 def test_a_note_read_on_is_the_note_read_whole(lead, text):
-    assert _read_on(lead, " " + text) == terms(lead + " " + text)
+    assert read_on(lead, " " + text) == terms(lead + " " + text)
+
+
+@given(SAID)
+@settings(deadline=None)
+def test_a_lead_that_grows_letter_by_letter_is_read_as_at_once(text):
+    forget_leads()
+    for end in range(len(text) + 1):
+        assert lead_terms(text[:end]) == terms(text[:end])

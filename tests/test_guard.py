@@ -260,8 +260,7 @@ def test_only_line_ends_end_a_line_however_a_note_was_read(separator):
 
 
 def test_no_phrase_is_longer_than_the_seam_that_is_read_again():
-    from nurse_lsp.contradictions import _LONGEST
-    from nurse_lsp.lexicon import _PHRASES
+    from nurse_lsp.lexicon import _LONGEST, _PHRASES
 
     assert max(len(phrase[0]) for phrases in _PHRASES.values() for phrase in phrases) <= _LONGEST
 

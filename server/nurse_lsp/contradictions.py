@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from nurse_lsp.findings import Finding, typed_letters
-from nurse_lsp.lexicon import Term, terms
+from nurse_lsp.lexicon import Term, lead_terms, read_on
 from nurse_lsp.pronouns import PATIENT, pronoun_findings, sexes_in
 
-_LONGEST = 4
-"""Words that a phrase of the lexicon has at most, one more for safety."""
 _PAIRS = (("neg", "pos"), ("vent", "own"), ("npo", "eats"), ("full", "dnr"), ("ra", "o2"), ("good", "poor"))
 _OPPOSITE = dict((*_PAIRS, *((other, one) for one, other in _PAIRS)))
 _SITED = frozenset(
@@ -113,7 +110,7 @@ def contradictions(text: str, lead: str, note: Claims) -> list[Finding]:
     """
     joined = lead + text
     typed = typed_letters(lead)
-    found = _read_on(lead.removesuffix(typed), typed + text)  # what is read stays the same while a word is typed
+    found = read_on(lead.removesuffix(typed), typed + text)  # what is read stays the same while a word is typed
     findings = []
     said = note
     for claim in claims_in(found):
@@ -126,20 +123,6 @@ def contradictions(text: str, lead: str, note: Claims) -> list[Finding]:
         else:
             said = said.plus(_single(claim))
     return findings + pronoun_findings(found, joined, len(lead), note.patient)
-
-
-def _read_on(lead: str, text: str) -> list[Term]:
-    """The terms of lead and text together; the lead is read once, but for its last words, with which the text may form a phrase."""
-    read = lead_terms(lead)
-    if len(read) <= _LONGEST:
-        return terms(lead + text)
-    return [*read[:-_LONGEST], *terms(lead + text, read[-_LONGEST - 1].end)]
-
-
-@lru_cache(maxsize=64)
-def lead_terms(lead: str) -> list[Term]:
-    """The terms of what stands before a text; kept, for the lead is the same at many keys."""
-    return terms(lead)
 
 
 def _collides(claim: Claim, note: Claims) -> bool:
@@ -304,12 +287,14 @@ def _clause(near: Sequence[Term]) -> list[Term]:
 def _sides(found: Sequence[Term]) -> list[Claim]:
     claims = []
     for index, term in enumerate(found):
+        if term.kind not in ("sidepart", "side"):
+            continue
         if any(near.kind in ("off", "other") for near in _clause(found[max(0, index - 2) : index][::-1])):
             continue
         if term.kind == "sidepart":
             side, part = term.value.split()
             claims.append(Claim(term.start, term.end, "side", part, side))
-        elif term.kind == "side" and not (index and len(term.word) == 1 and found[index - 1].kind == "number"):
+        elif not (index and len(term.word) == 1 and found[index - 1].kind == "number"):
             place = _part_after(found, index)
             if place:
                 claims.append(Claim(term.start, place.end, "side", place.value, term.value))

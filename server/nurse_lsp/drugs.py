@@ -7,6 +7,7 @@ name than its substance, and an allergy to one penicillin counts for all.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -136,12 +137,11 @@ def known_drugs(text: str) -> frozenset[Name]:
     return frozenset(name for _, _, name in drug_names(text))
 
 
-def known_doses(text: str) -> frozenset[tuple[Name, str]]:
-    """Pairs of a drug and a number that stands shortly after it."""
-    pairs = set()
-    for _, end, name in drug_names(text):
-        pairs |= {(name, text[low:high]) for low, high in _numbers_after(text, end)}
-    return frozenset(pairs)
+def drugs_and_doses(text: str) -> tuple[frozenset[Name], frozenset[tuple[Name, str]]]:
+    """Names of drugs in a text, and pairs of a drug and a number that stands shortly after it."""
+    found = [(name, end) for _, end, name in drug_names(text)]
+    doses = frozenset((name, text[low:high]) for name, end in found for low, high in _numbers_after(text, end))
+    return frozenset(name for name, _ in found), doses
 
 
 def _numbers_after(text: str, end: int) -> list[tuple[int, int]]:
@@ -283,7 +283,13 @@ def _named_by_typing(typed: str, name: Name) -> bool:
         return False
     if " " in letters:
         return sum(" ".join(other).startswith(letters) for other in _drugs().by_first[name[0]]) == 1
-    return not any(word.startswith(letters) and word != name[0] for word in _drugs().first_words)
+    return all(word == name[0] for word in _beginning_with(letters))
+
+
+def _beginning_with(letters: str) -> list[str]:
+    """First words of drug names that begin so; the list is sorted, so they stand together."""
+    words = _drugs().first_words
+    return words[bisect_left(words, letters) : bisect_left(words, letters + "{")]  # "{" comes right behind "z"
 
 
 def _foreign_doses(joined: str, lead: str, end: int, name: Name, doses: frozenset[tuple[Name, str]]) -> list[Finding]:

@@ -12,10 +12,11 @@ from functools import lru_cache
 from itertools import pairwise
 
 from nurse_lsp.banned import banned_findings
-from nurse_lsp.contradictions import Claims, claims_of, contradictions, lead_terms
-from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, known_doses, known_drugs, unlisted_allergies
+from nurse_lsp.contradictions import Claims, claims_of, contradictions
+from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, drugs_and_doses, unlisted_allergies
 from nurse_lsp.findings import Finding, numeric, typed_letters
 from nurse_lsp.identifiers import identifier_findings, known_words
+from nurse_lsp.lexicon import forget_leads
 from nurse_lsp.numbers import (
     COPIED,
     NAMES_WITH_DIGITS,
@@ -210,7 +211,8 @@ _note = _Note()
 def forget_notes() -> None:
     """Forgets all that was read: a closed note leaves no word behind. What is still open is read again at its next key."""
     _note.forget()
-    for kept in (_prepare, _piece, lead_terms):
+    forget_leads()
+    for kept in (_prepare, _piece):
         kept.cache_clear()
 
 
@@ -221,9 +223,7 @@ def _pieces(line: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _piece(context: str, piece: str) -> _Facts:
-    return _Facts(
-        numbers_in(piece), measured_in(piece), known_words(piece), known_drugs(piece), known_doses(piece), claims_of(context, piece)
-    )
+    return _Facts(numbers_in(piece), measured_in(piece), known_words(piece), *drugs_and_doses(piece), claims_of(context, piece))
 
 
 def _without(text: str, finding: Finding) -> str:

@@ -6,11 +6,18 @@ In: text. Out: a list of `Term`, one for each word or phrase, with its kind and 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"[A-Za-z]+(?:[/'&-][A-Za-z]+)*(?:'s)?|[0-9]+(?:[./:][0-9]+)*|___|[.,;:!?()\n+&ø]|(?<=\s)-(?=\s)")
+_LONGEST = 4
+"""Words that a phrase has at most, one more for safety."""
+_KEPT = 64
+"""Leads that are kept as read."""
+_RECENT = 8
+"""Of them, the latest, from which a longer lead is read on."""
 _PEOPLE = frozenset(("he", "she", "male", "female"))
 
 
@@ -52,6 +59,8 @@ def _table() -> tuple[dict[str, list[Phrase]], dict[str, frozenset[str]]]:
 
 _PHRASES, _PERSONS = _table()
 _NOBODY: frozenset[str] = frozenset()
+_leads: OrderedDict[str, list[Term]] = OrderedDict()
+"""Leads and their terms, the latest last, in memory only."""
 
 
 def terms(text: str, start: int = 0) -> list[Term]:
@@ -68,6 +77,35 @@ def terms(text: str, start: int = 0) -> list[Term]:
         found.append(Term(begin, tokens[index + size - 1][1], kind, value, word, _PERSONS.get(word, _NOBODY)))
         index += size
     return found
+
+
+def read_on(lead: str, text: str) -> list[Term]:
+    """The terms of lead and text together; the lead is read once, but for its last words, with which the text may form a phrase."""
+    return _more_terms(lead_terms(lead), lead + text)
+
+
+def lead_terms(lead: str) -> list[Term]:
+    """The terms of what stands before a text; kept, for the lead is the same at many keys, or one word longer than at the last."""
+    found = _leads.pop(lead, None)
+    if found is None:
+        begun = next((known for known in islice(reversed(_leads), _RECENT) if lead.startswith(known)), "")
+        found = _more_terms(_leads.get(begun, []), lead)
+    _leads[lead] = found
+    if len(_leads) > _KEPT:
+        _leads.popitem(last=False)
+    return found
+
+
+def forget_leads() -> None:
+    """Forgets what was read."""
+    _leads.clear()
+
+
+def _more_terms(read: list[Term], text: str) -> list[Term]:
+    """The terms of a text of which the beginning has been read."""
+    if len(read) <= _LONGEST:
+        return terms(text)
+    return [*read[:-_LONGEST], *terms(text, read[-_LONGEST - 1].end)]
 
 
 def _tokens(text: str, begin: int) -> list[tuple[int, int, str]]:
