@@ -281,3 +281,43 @@ def test_a_note_is_read_only_where_it_is_new(monkeypatch):
 def test_a_number_is_not_finished_as_a_gas_or_a_mixed_numeral(before, text):
     assert screen(text, before).text == ""
     assert screen("O2", "[**Name 2**])").text == "O___"
+
+
+LISTED = st.lists(
+    st.sampled_from(
+        [
+            "Allergies:",
+            " PCN",
+            ", sulfa",
+            "\n",
+            "NKDA. ",
+            "pt ",
+            "No known ",
+            "allergic to ",
+            "latex",
+            " allergy",
+            "Denies ",
+            "(hives) ",
+            "x" * 90 + " ",
+        ]
+    )
+).map("".join)
+
+
+@given(LISTED, LISTED)
+@settings(deadline=None)
+def test_allergens_kept_of_a_text_are_those_found_in_it_as_a_whole(head, line):
+    from nurse_lsp.drugs import allergens
+
+    assert allergens(head + "\n", line) == allergens("", head + "\n" + line)
+
+
+def test_a_forgotten_note_leaves_nothing_that_was_kept_of_it():
+    from nurse_lsp import drugs, guard, lexicon
+
+    screen("Denies pain", "Allergies: PCN.\nHR 88, reports pain. C/o ", "copy")
+    kept = (guard._prepare, guard._piece, guard._measured_head, drugs._head_allergens)
+    assert all(cache.cache_info().currsize for cache in kept) and lexicon._leads
+    guard.forget_notes()
+    assert not any(cache.cache_info().currsize for cache in kept) and not lexicon._leads
+    assert guard._note._read == [("", guard._Facts())]

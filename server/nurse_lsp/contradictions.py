@@ -363,6 +363,8 @@ def _abilities(found: Sequence[Term]) -> list[Claim]:
     """`able to walk`, `unable to walk`; `flu positive`, `flu negative`."""
     claims = []
     for index, term in enumerate(found):
+        if term.kind != "able" and term.word not in ("positive", "negative"):
+            continue
         after = found[index + 1] if index + 1 < len(found) else None
         if term.kind == "able" and after and after.word.isalpha() and after.kind != "stop":
             soft = any(near.kind == "change" for near in _clause(found[max(0, index - 3) : index][::-1]))

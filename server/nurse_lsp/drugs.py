@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
-from nurse_lsp.findings import Finding, number_spans, word_spans
+from nurse_lsp.findings import Finding, lower_letters, lower_words, number_spans, word_spans
 from nurse_lsp.note import BLANK
 
 Name = tuple[str, ...]
@@ -43,7 +43,9 @@ _CUE = re.compile(
     re.I,
 )
 _CUE_STEMS = ("allerg", "adr", "adverse", "intoleran", "anaphyla", "react")
-_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+_CUE_CHARS, _LIST_CHARS = 64, 400
+"""Characters that a cue is looked for in, and its list behind it."""
+_REACH = _CUE_CHARS + _LIST_CHARS
 _AFTER = re.compile(r"allerg(?:y|ies)\b|anaphylaxis\b", re.I)
 _NOT_LISTED = re.compile(r"\b(?:no|not|denies|without|nil|never|family|father|mother|son|daughter|husband|wife)\b[^.;\n]*$", re.I)
 _PARENTHESES = re.compile(r"\([^)\n]*\)?")
@@ -113,8 +115,7 @@ def _names(text: str, separator: str) -> list[Name]:
 def drug_names(text: str) -> Iterator[tuple[int, int, Name]]:
     """Spans of all drug names in a text, shorter names inside longer ones too."""
     by_first = _drugs().by_first
-    spans = word_spans(text)
-    words = [text[start:end].lower() for start, end in spans]
+    spans, words = lower_words(text)
     for index, word in enumerate(words):
         if word in by_first:
             for name in by_first[word]:
@@ -149,37 +150,63 @@ def _numbers_after(text: str, end: int) -> list[tuple[int, int]]:
     return [(end + low, end + high) for low, high in number_spans(near)]
 
 
-def allergens(text: str) -> frozenset[Name]:
-    """Names that may not be shown because the text lists an allergy: the words listed, other names, members of the class."""
-    found: set[Name] = set()
-    for cue in _at(_CUE, text, _CUE_STEMS):
-        if not _NOT_LISTED.search(text[max(0, cue.start() - 40) : cue.start()].rpartition("\n")[2]):
-            found |= _listed(text, cue)
-    for cue in _at(_AFTER, text, ("allerg", "anaphyla")):  # "PCN allergy"
-        lead = text[max(0, cue.start() - 40) : cue.start()].rpartition("\n")[2]
-        if not _NOT_LISTED.search(lead):
-            words = " ".join(lead.split()[-3:])
-            found |= known_drugs(words) | {("latex",)} & {tuple(words.lower().split()[-1:])}
+def allergens(head: str, line: str) -> frozenset[Name]:
+    """Names that may not be shown because the text lists an allergy: the words listed, other names, members of the class.
+
+    Args:
+        head: the text up to the end of a sentence or line, where no word goes on; what is found in it is kept until `forget_heads`.
+        line: what stands behind it.
+    """
+    settled, recent = _head_allergens(head)
+    text = head + line
+    starts = [*recent, *(len(head) + start for start in _cues(line))]
+    found = settled.union(*(_named_by(text, start) for start in starts))
     same = _drugs().same
-    return frozenset(found.union(*(same.get(name, set()) for name in found)))
+    return found.union(*(same.get(name, ()) for name in found))
 
 
-def _at(pattern: re.Pattern[str], text: str, stems: tuple[str, ...]) -> Iterator[re.Match[str]]:
-    """Matches that begin with one of the stems: a plain search for these is ten times faster than the pattern over a whole note."""
-    lower = text.lower()
-    if len(lower) != len(text):  # a letter such as İ grows: offsets would no longer fit
-        lower = text.translate(_LOWER)
-    for stem in stems:
+@lru_cache(maxsize=8)
+def _head_allergens(head: str) -> tuple[frozenset[Name], list[int]]:
+    """What a text lists whatever comes behind it, and where the cues begin that have not seen all of their list yet."""
+    starts = _cues(head)
+    recent = [start for start in starts if start + _REACH > len(head)]
+    return frozenset().union(*(_named_by(head, start) for start in starts if start + _REACH <= len(head))), recent
+
+
+def forget_heads() -> None:
+    """Forgets the texts that were kept."""
+    _head_allergens.cache_clear()
+
+
+def _named_by(text: str, start: int) -> set[Name]:
+    """Allergens that a cue at a place names: `Allergies: PCN`, `PCN allergy`."""
+    found: set[Name] = set()
+    lead = text[max(0, start - 40) : start].rpartition("\n")[2]
+    if _NOT_LISTED.search(lead):
+        return found
+    if (cue := _CUE.match(text, start, start + _CUE_CHARS)) is not None:
+        found |= _listed(text, cue)
+    if _AFTER.match(text, start) is not None:
+        words = " ".join(lead.split()[-3:])
+        found |= known_drugs(words) | {("latex",)} & {tuple(words.lower().split()[-1:])}
+    return found
+
+
+def _cues(text: str) -> list[int]:
+    """Where a cue of an allergy may begin: a plain search for its stems is ten times faster than the pattern over a whole note."""
+    lower = lower_letters(text)
+    starts = []
+    for stem in _CUE_STEMS:
         start = lower.find(stem)
         while start >= 0:
-            if (match := pattern.match(text, start)) is not None:
-                yield match
+            starts.append(start)
             start = lower.find(stem, start + 1)
+    return starts
 
 
 def _listed(text: str, cue: re.Match[str]) -> set[Name]:
     """What an allergy list after a cue names."""
-    rest = _PARENTHESES.sub(" ", text[cue.end() : cue.end() + 400])
+    rest = _PARENTHESES.sub(" ", text[cue.end() : cue.end() + _LIST_CHARS])
     first_line = rest.partition("\n")[0]
     if cue.group("bare"):
         near = first_line.lstrip()
@@ -209,7 +236,7 @@ def _free(listed: str) -> set[Name]:
     """Allergens that no drug list knows: `latex`, `shellfish`."""
     found: set[Name] = set()
     for item in re.split(r"[,/&+]|\band\b", listed):
-        words = [item[start:end].lower() for start, end in word_spans(item)]
+        words = lower_words(item)[1]
         found |= {(word,) for word in words[:2] if len(word) > 3 and word not in _NEVER_ALLERGENS}
     return found
 
@@ -221,8 +248,7 @@ def allergy_findings(text: str, before: str, banned: frozenset[Name]) -> list[Fi
     lead = before[-40:]
     joined = lead + text
     first = {name[0] for name in banned}
-    spans = word_spans(joined)
-    words = [joined[start:end].lower() for start, end in spans]
+    spans, words = lower_words(joined)
     findings = []
     for index, word in enumerate(words):
         base = word if word in first else word.removesuffix("s") if len(word) > 5 else word

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _JOINED_DIGITS = re.compile(r"(?:(?<![\w.])\.|(?<!\w)[-+])?[0-9](?:[0-9]|[.,/:-](?=[0-9])| (?=[0-9]{3}(?![0-9])))*")
 _WORD = re.compile(r"[A-Za-z]+")
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 
@@ -43,6 +44,19 @@ def number_spans(text: str) -> list[tuple[int, int]]:
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Spans of runs of plain letters. Any other character ends a word: `two½` and `twoé` say two."""
     return [run.span() for run in _WORD.finditer(text)]
+
+
+def lower_words(text: str) -> tuple[list[tuple[int, int]], list[str]]:
+    """`word_spans`, and what stands there in lower case."""
+    spans = word_spans(text)
+    lower = lower_letters(text)
+    return spans, [lower[start:end] for start, end in spans]
+
+
+def lower_letters(text: str) -> str:
+    """The text, as long as before, with its plain letters in lower case."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text.translate(_LOWER)  # a letter such as İ grows: offsets would no longer fit
 
 
 def typed_letters(before: str) -> str:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from nurse_lsp.banned import banned_findings
 from nurse_lsp.contradictions import Claims, claims_of, contradictions
-from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, drugs_and_doses, unlisted_allergies
+from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, drugs_and_doses, forget_heads, unlisted_allergies
 from nurse_lsp.findings import Finding, numeric, typed_letters
 from nurse_lsp.identifiers import identifier_findings, known_words
 from nurse_lsp.lexicon import forget_leads
@@ -47,7 +47,7 @@ RULES = {
 }
 """What `Screened.held_back` can hold, and what each rule keeps from the screen."""
 
-_BREAK = re.compile(r"(?<!\b[DM]r)(?<!\bMrs)(?<!\bMs)[.!?] (?=[A-Z])")
+_BREAK = re.compile(r"[.!?](?<!\b[DM]r.)(?<!\bMrs.)(?<!\bMs.) (?=[A-Z])")
 """Where a line is cut into the pieces that it is read in: a note without line ends is read by its sentences."""
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NEAR = 320
@@ -83,7 +83,6 @@ class _Facts:
     """What a note, or a piece of it, says."""
 
     numbers: frozenset[str] = frozenset()
-    measured: dict[Measure, str] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     drugs: frozenset[Name] = frozenset()
     doses: frozenset[tuple[Name, str]] = frozenset()
@@ -91,13 +90,11 @@ class _Facts:
 
     def plus(self, *later: _Facts) -> _Facts:
         """These facts and those of the pieces that follow, in order."""
-        claims, measured = self.claims, self.measured
+        claims = self.claims
         for piece in later:
             claims = claims.plus(piece.claims)
-            measured = measured | piece.measured if piece.measured else measured
         return _Facts(
             self.numbers.union(*(piece.numbers for piece in later)),
-            measured,
             self.words.union(*(piece.words for piece in later)),
             self.drugs.union(*(piece.drugs for piece in later)),
             self.doses.union(*(piece.doses for piece in later)),
@@ -136,7 +133,7 @@ def _first(finding: Finding) -> tuple[int, str, bool, int]:
 
 def _findings(text: str, before: str, numbers: str) -> list[Finding]:
     note = _prepare(before)
-    measured = note.facts.measured if numbers == "copy" else None
+    measured = _measured(before) if numbers == "copy" else None
     return [
         *(unsupported_numbers(text, note.near, note.facts.numbers, measured) if numbers != "free" else ()),
         *identifier_findings(text, note.near, note.facts.words, note.partial),
@@ -168,7 +165,23 @@ def _prepare(before: str) -> _Before:
     partial = typed_letters(line)
     facts = _note.read(head).plus(_piece(context, line[: len(line) - len(partial)]))
     lead = context[-_NEAR // 2 :] + line[-_NEAR // 2 :]
-    return _Before(facts, allergens(before), partial, before[-_NEAR:], lead)
+    return _Before(facts, allergens(head, line), partial, before[-_NEAR:], lead)
+
+
+def _measured(before: str) -> dict[Measure, str]:
+    """The latest number of each measure, without the word that is being typed."""
+    start = _piece_start(before)
+    line = before[start:]
+    return _measured_head(before[:start]) | measured_in(line[: len(line) - len(typed_letters(line))])
+
+
+@lru_cache(maxsize=_KEPT)
+def _measured_head(head: str) -> dict[Measure, str]:
+    measured: dict[Measure, str] = {}
+    for line in _LINE.findall(head):
+        for piece in _pieces(line):
+            measured |= measured_in(piece)
+    return measured
 
 
 def _piece_start(text: str) -> int:
@@ -212,7 +225,8 @@ def forget_notes() -> None:
     """Forgets all that was read: a closed note leaves no word behind. What is still open is read again at its next key."""
     _note.forget()
     forget_leads()
-    for kept in (_prepare, _piece):
+    forget_heads()
+    for kept in (_prepare, _piece, _measured_head):
         kept.cache_clear()
 
 
@@ -223,7 +237,7 @@ def _pieces(line: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _piece(context: str, piece: str) -> _Facts:
-    return _Facts(numbers_in(piece), measured_in(piece), known_words(piece), *drugs_and_doses(piece), claims_of(context, piece))
+    return _Facts(numbers_in(piece), known_words(piece), *drugs_and_doses(piece), claims_of(context, piece))
 
 
 def _without(text: str, finding: Finding) -> str:

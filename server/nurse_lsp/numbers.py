@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from nurse_lsp.findings import Finding, number_spans, numeric, typed_letters, word_spans
+from nurse_lsp.findings import Finding, lower_words, number_spans, numeric, typed_letters
 from nurse_lsp.note import BLANK
 
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -57,6 +57,7 @@ _IDIOM = re.compile(
 """Idioms that hold a digit and measure nothing: orientation, intervals, leads, people assisting, sitters, levels of the spine and heart
 sounds (T4 and B12 with them), shifts. Each passes only where the note has typed it, the very same; anything not listed is a number."""
 
+_DIGIT = re.compile("[0-9]")
 _NAME = re.compile(rf"(?<![\w.,/:+&)\]*-])(?:{'|'.join(NAMES_WITH_DIGITS)})(?![\w/]|[.,:-]\d)", re.I | re.A)
 _LEAD = 24
 """Characters before the cursor that a name or a grade may begin in."""
@@ -92,7 +93,7 @@ Measure = tuple[str, str]
 
 def numbers_in(text: str) -> frozenset[str]:
     """Numbers that a text holds and that may be said again: idioms, number words (lower case), Roman numerals with the word before."""
-    idioms = {_idiom(idiom.group()) for idiom in _IDIOM.finditer(text)} if _has_digit(text) else set()
+    idioms = {_idiom(idiom.group()) for idiom in _IDIOM.finditer(text)} if _DIGIT.search(text) else set()
     words = {_spoken(text[start:end]) for start, end in number_word_spans(text)}
     return frozenset(idioms | words | {_roman(numeral) for numeral in _ROMAN.finditer(text)})
 
@@ -106,10 +107,6 @@ def _measure(text: str, start: int, end: int) -> Measure:
     label = _LABEL.search(text, max(0, start - _LABEL_CHARS), start)
     unit = UNIT.match(text, end + (text[end : end + 1] == "]"))
     return (label.group(1).lower() if label else "", unit.group().strip().lower() if unit else "")
-
-
-def _has_digit(text: str) -> bool:
-    return any(char.isdigit() for char in text)
 
 
 def _idiom(text: str) -> str:
@@ -132,8 +129,8 @@ def may_grow(text: str, end: int) -> bool:
 def number_word_spans(text: str) -> list[tuple[int, int]]:
     """Spans of numbers in words; words that stand together say one number: `twenty-five`, `one hundred and ten`."""
     spans: list[tuple[int, int]] = []
-    for start, end in word_spans(text):
-        if text[start:end].lower() not in NUMBER_WORDS:
+    for (start, end), word in zip(*lower_words(text), strict=True):
+        if word not in NUMBER_WORDS:
             continue
         if spans and _BETWEEN.fullmatch(text, spans[-1][1], start):
             spans[-1] = (spans[-1][0], end)

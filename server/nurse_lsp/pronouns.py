@@ -53,7 +53,8 @@ def sexes_in(found: Sequence[Term], start: int, line: str) -> tuple[str, int, in
             if not _antecedent(found, term, sex):
                 male += sex == "male"
                 female += sex == "female"
-    for named in _NAMED.finditer(line) if not _OTHERS.search(line) else ():
+    titles = list(_NAMED.finditer(line))
+    for named in titles if titles and not _OTHERS.search(line) else ():
         male += named.group(1).lower() == "mr"
         female += named.group(1).lower() != "mr"
     aged = _AGED.search(line) or _BEGINS.search(line)
