@@ -22,6 +22,8 @@ _AGED = re.compile(
     r"(m|f|male|female|man|woman|lady|gentleman|girl|boy)\b",
     re.I | re.M,
 )
+_MAY_AGE = re.compile(r"\d| is a", re.I)
+"""What an age or `pt is a` holds: a plain search for it is faster than the pattern."""
 _DESCRIBED = re.compile(
     r"\b(?:pleasant|elderly|old|yo|y/o|obese|frail|cachectic)\s+(?:[a-z-]+\s+)?(man|male|gentleman|woman|female|lady)\b", re.I
 )
@@ -57,7 +59,7 @@ def sexes_in(found: Sequence[Term], start: int, line: str) -> tuple[str, int, in
     for named in titles if titles and not _OTHERS.search(line) else ():
         male += named.group(1).lower() == "mr"
         female += named.group(1).lower() != "mr"
-    aged = _AGED.search(line) or _BEGINS.search(line)
+    aged = (_AGED.search(line) if _MAY_AGE.search(line) else None) or _BEGINS.search(line)
     return _SEXES[aged.group(1).lower()] if aged else "", male, female
 
 
