@@ -298,7 +298,8 @@ LISTED = st.lists(
             " allergy",
             "Denies ",
             "(hives) ",
-            "x" * 90 + " ",
+            " " * 90,
+            "x" * 200 + " ",
         ]
     )
 ).map("".join)
@@ -316,8 +317,8 @@ def test_a_forgotten_note_leaves_nothing_that_was_kept_of_it():
     from nurse_lsp import drugs, guard, lexicon
 
     screen("Denies pain", "Allergies: PCN.\nHR 88, reports pain. C/o ", "copy")
-    kept = (guard._prepare, guard._piece, guard._measured_head, drugs._head_allergens)
-    assert all(cache.cache_info().currsize for cache in kept) and lexicon._leads
+    kept = (guard._prepare, guard._piece, guard._measured_head, drugs.head_allergens, lexicon.lead_terms)
+    assert all(cache.cache_info().currsize for cache in kept) and lexicon._recent
     guard.forget_notes()
-    assert not any(cache.cache_info().currsize for cache in kept) and not lexicon._leads
+    assert not any(cache.cache_info().currsize for cache in kept) and not lexicon._recent
     assert guard._note._read == [("", guard._Facts())]

@@ -43,9 +43,8 @@ _CUE = re.compile(
     re.I,
 )
 _CUE_STEMS = ("allerg", "adr", "adverse", "intoleran", "anaphyla", "react")
-_CUE_CHARS, _LIST_CHARS = 64, 400
-"""Characters that a cue is looked for in, and its list behind it."""
-_REACH = _CUE_CHARS + _LIST_CHARS
+_LIST_CHARS = 400
+"""Characters behind a cue that its list is looked for in."""
 _AFTER = re.compile(r"allerg(?:y|ies)\b|anaphylaxis\b", re.I)
 _NOT_LISTED = re.compile(r"\b(?:no|not|denies|without|nil|never|family|father|mother|son|daughter|husband|wife)\b[^.;\n]*$", re.I)
 _PARENTHESES = re.compile(r"\([^)\n]*\)?")
@@ -154,10 +153,10 @@ def allergens(head: str, line: str) -> frozenset[Name]:
     """Names that may not be shown because the text lists an allergy: the words listed, other names, members of the class.
 
     Args:
-        head: the text up to the end of a sentence or line, where no word goes on; what is found in it is kept until `forget_heads`.
+        head: the text up to the end of a sentence or line, where no word goes on; what is found in it is kept in memory.
         line: what stands behind it.
     """
-    settled, recent = _head_allergens(head)
+    settled, recent = head_allergens(head)
     text = head + line
     starts = [*recent, *(len(head) + start for start in _cues(line))]
     found = settled.union(*(_named_by(text, start) for start in starts))
@@ -166,16 +165,18 @@ def allergens(head: str, line: str) -> frozenset[Name]:
 
 
 @lru_cache(maxsize=8)
-def _head_allergens(head: str) -> tuple[frozenset[Name], list[int]]:
-    """What a text lists whatever comes behind it, and where the cues begin that have not seen all of their list yet."""
-    starts = _cues(head)
-    recent = [start for start in starts if start + _REACH > len(head)]
-    return frozenset().union(*(_named_by(head, start) for start in starts if start + _REACH <= len(head))), recent
-
-
-def forget_heads() -> None:
-    """Forgets the texts that were kept."""
-    _head_allergens.cache_clear()
+def head_allergens(head: str) -> tuple[frozenset[Name], list[int]]:
+    """What a text lists whatever comes behind it, and where the cues begin that may not have seen all of their list yet."""
+    written = len(head.rstrip())
+    found: set[Name] = set()
+    recent = []
+    for start in _cues(head):
+        cue = _CUE.match(head, start)
+        if (cue.end() if cue else start) + _LIST_CHARS > written:
+            recent.append(start)
+        else:
+            found |= _named_by(head, start)
+    return frozenset(found), recent
 
 
 def _named_by(text: str, start: int) -> set[Name]:
@@ -184,7 +185,7 @@ def _named_by(text: str, start: int) -> set[Name]:
     lead = text[max(0, start - 40) : start].rpartition("\n")[2]
     if _NOT_LISTED.search(lead):
         return found
-    if (cue := _CUE.match(text, start, start + _CUE_CHARS)) is not None:
+    if (cue := _CUE.match(text, start)) is not None:
         found |= _listed(text, cue)
     if _AFTER.match(text, start) is not None:
         words = " ".join(lead.split()[-3:])

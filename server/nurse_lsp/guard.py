@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from nurse_lsp.banned import banned_findings
 from nurse_lsp.contradictions import Claims, claims_of, contradictions
-from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, drugs_and_doses, forget_heads, unlisted_allergies
+from nurse_lsp.drugs import Name, allergens, allergy_findings, drug_findings, drugs_and_doses, head_allergens, unlisted_allergies
 from nurse_lsp.findings import Finding, numeric, typed_letters
 from nurse_lsp.identifiers import identifier_findings, known_words
 from nurse_lsp.lexicon import forget_leads
@@ -133,7 +133,7 @@ def _first(finding: Finding) -> tuple[int, str, bool, int]:
 
 def _findings(text: str, before: str, numbers: str) -> list[Finding]:
     note = _prepare(before)
-    measured = _measured(before) if numbers == "copy" else None
+    measured = _measured_head(note.head) | measured_in(note.line) if numbers == "copy" else None
     return [
         *(unsupported_numbers(text, note.near, note.facts.numbers, measured) if numbers != "free" else ()),
         *identifier_findings(text, note.near, note.facts.words, note.partial),
@@ -149,6 +149,10 @@ def _findings(text: str, before: str, numbers: str) -> list[Finding]:
 class _Before:
     """The text before the cursor as the rules want it."""
 
+    head: str
+    """Up to the last piece."""
+    line: str
+    """The last piece, without the word that is being typed."""
     facts: _Facts
     """Without the word that is being typed."""
     allergens: frozenset[Name]
@@ -163,20 +167,15 @@ def _prepare(before: str) -> _Before:
     head, line = before[:start], before[start:]
     context = head[_piece_start(head[:-1]) :]
     partial = typed_letters(line)
-    facts = _note.read(head).plus(_piece(context, line[: len(line) - len(partial)]))
+    said = line[: len(line) - len(partial)]
+    facts = _note.read(head).plus(_piece(context, said))
     lead = context[-_NEAR // 2 :] + line[-_NEAR // 2 :]
-    return _Before(facts, allergens(head, line), partial, before[-_NEAR:], lead)
-
-
-def _measured(before: str) -> dict[Measure, str]:
-    """The latest number of each measure, without the word that is being typed."""
-    start = _piece_start(before)
-    line = before[start:]
-    return _measured_head(before[:start]) | measured_in(line[: len(line) - len(typed_letters(line))])
+    return _Before(head, said, facts, allergens(head, line), partial, before[-_NEAR:], lead)
 
 
 @lru_cache(maxsize=_KEPT)
 def _measured_head(head: str) -> dict[Measure, str]:
+    """The latest number of each measure; only asked for where numbers are copied."""
     measured: dict[Measure, str] = {}
     for line in _LINE.findall(head):
         for piece in _pieces(line):
@@ -225,8 +224,7 @@ def forget_notes() -> None:
     """Forgets all that was read: a closed note leaves no word behind. What is still open is read again at its next key."""
     _note.forget()
     forget_leads()
-    forget_heads()
-    for kept in (_prepare, _piece, _measured_head):
+    for kept in (_prepare, _piece, _measured_head, head_allergens):
         kept.cache_clear()
 
 

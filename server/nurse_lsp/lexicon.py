@@ -6,18 +6,16 @@ In: text. Out: a list of `Term`, one for each word or phrase, with its kind and 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, defaultdict
-from itertools import islice
+from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"[A-Za-z]+(?:[/'&-][A-Za-z]+)*(?:'s)?|[0-9]+(?:[./:][0-9]+)*|___|[.,;:!?()\n+&ø]|(?<=\s)-(?=\s)")
 _LONGEST = 4
 """Words that a phrase has at most, one more for safety."""
-_KEPT = 64
-"""Leads that are kept as read."""
 _RECENT = 8
-"""Of them, the latest, from which a longer lead is read on."""
+"""Leads, the latest, that a longer one is read on from."""
 _PEOPLE = frozenset(("he", "she", "male", "female"))
 
 
@@ -59,8 +57,8 @@ def _table() -> tuple[dict[str, list[Phrase]], dict[str, frozenset[str]]]:
 
 _PHRASES, _PERSONS = _table()
 _NOBODY: frozenset[str] = frozenset()
-_leads: OrderedDict[str, list[Term]] = OrderedDict()
-"""Leads and their terms, the latest last, in memory only."""
+_recent: list[tuple[str, list[Term]]] = []
+"""Leads and their terms, the latest first, in memory only."""
 
 
 def terms(text: str, start: int = 0) -> list[Term]:
@@ -84,21 +82,19 @@ def read_on(lead: str, text: str) -> list[Term]:
     return _more_terms(lead_terms(lead), lead + text)
 
 
+@lru_cache(maxsize=64)
 def lead_terms(lead: str) -> list[Term]:
     """The terms of what stands before a text; kept, for the lead is the same at many keys, or one word longer than at the last."""
-    found = _leads.pop(lead, None)
-    if found is None:
-        begun = next((known for known in islice(reversed(_leads), _RECENT) if lead.startswith(known)), "")
-        found = _more_terms(_leads.get(begun, []), lead)
-    _leads[lead] = found
-    if len(_leads) > _KEPT:
-        _leads.popitem(last=False)
+    begun = next((found for known, found in _recent if lead.startswith(known)), [])
+    found = _more_terms(begun, lead)
+    _recent[:] = [(lead, found), *_recent[: _RECENT - 1]]
     return found
 
 
 def forget_leads() -> None:
     """Forgets what was read."""
-    _leads.clear()
+    lead_terms.cache_clear()
+    _recent.clear()
 
 
 def _more_terms(read: list[Term], text: str) -> list[Term]:
